@@ -1,0 +1,1 @@
+"""A web panel for the TLS and the ports of a mail server."""
