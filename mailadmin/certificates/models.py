@@ -1,0 +1,123 @@
+"""Keys, requests and certificates as the panel stores them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, ClassVar
+
+from django.db import models
+from django.urls import reverse
+
+from mailadmin.pki import names as pki_names
+
+
+class PrivateKey(models.Model):
+    """A private key, encrypted at rest; only :mod:`mailadmin.certificates.custody` opens it."""
+
+    public_key_id = models.CharField(max_length=64, unique=True)
+    description = models.CharField(max_length=40)
+    ciphertext = models.BinaryField()
+    nonce = models.BinaryField()
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return f"{self.description} {self.public_key_id[:16]}"
+
+
+class CertificateSigningRequest(models.Model):
+    """A request (CSR) whose key waits here for its certificate."""
+
+    class Status(models.TextChoices):
+        """Where the request stands."""
+
+        PENDING = "pending"
+        ISSUED = "issued"
+        CANCELLED = "cancelled"
+
+    common_name = models.CharField(max_length=255, blank=True)
+    names: models.JSONField[list[str], list[str]] = models.JSONField(default=list)
+    subject: models.JSONField[dict[str, str], dict[str, str]] = models.JSONField(default=dict)
+    pem = models.TextField()
+    public_key_id = models.CharField(max_length=64, db_index=True)
+    key_description = models.CharField(max_length=40)
+    private_key = models.ForeignKey(
+        PrivateKey, null=True, on_delete=models.PROTECT, related_name="requests"
+    )
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.PENDING)
+    created_at = models.DateTimeField(auto_now_add=True, db_index=True)
+    created_by = models.CharField(max_length=150)
+
+    class Meta:
+        ordering: ClassVar = ["-created_at", "-pk"]
+
+    def __str__(self) -> str:
+        return self.common_name or ", ".join(self.names[:2]) or f"request {self.pk}"
+
+    def get_absolute_url(self) -> str:
+        """Return the page of this request."""
+        return reverse("certificates:request_detail", args=[self.pk])
+
+
+class Certificate(models.Model):
+    """A leaf with its chain. Public parts in clear; the key by reference, if it is here."""
+
+    class Origin(models.TextChoices):
+        """How the certificate came here."""
+
+        UPLOADED = "uploaded"
+        REQUESTED = "requested"
+        SELF_SIGNED = "self_signed"
+        FOUND = "found"
+
+    fingerprint = models.CharField(max_length=64, unique=True)
+    leaf_pem = models.TextField()
+    chain_pem = models.TextField(blank=True)
+    common_name = models.CharField(max_length=255, blank=True)
+    names: models.JSONField[list[str], list[str]] = models.JSONField(default=list)
+    subject = models.TextField(blank=True)
+    issuer = models.TextField(blank=True)
+    issuer_name = models.CharField(max_length=255, blank=True)
+    serial = models.CharField(max_length=64)
+    not_before = models.DateTimeField()
+    not_after = models.DateTimeField(db_index=True)
+    key_description = models.CharField(max_length=40)
+    public_key_id = models.CharField(max_length=64, db_index=True)
+    is_self_signed = models.BooleanField(default=False)
+    private_key = models.ForeignKey(
+        PrivateKey, null=True, on_delete=models.PROTECT, related_name="certificates"
+    )
+    origin = models.CharField(max_length=12, choices=Origin.choices)
+    created_at = models.DateTimeField(auto_now_add=True)
+    created_by = models.CharField(max_length=150)
+    # The public part stays for history; the key is destroyed. See services.delete_certificate.
+    deleted_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["not_after", "pk"]
+
+    def __str__(self) -> str:
+        return self.label
+
+    @property
+    def label(self) -> str:
+        """Return the name people know it by: the first name it covers, in readable form."""
+        first = self.names[0] if self.names else self.common_name
+        return pki_names.display_name(first) if first else self.fingerprint[:16]
+
+    def get_absolute_url(self) -> str:
+        """Return the page of this certificate."""
+        return reverse("certificates:detail", args=[self.pk])
+
+    def days_left(self, now: datetime) -> int:
+        """Return whole days until it expires; negative when it has."""
+        return (self.not_after - now).days
+
+    def as_snapshot(self) -> dict[str, Any]:
+        """Return what an audit event says of it."""
+        return {
+            "fingerprint": self.fingerprint,
+            "names": self.names,
+            "issuer": self.issuer_name,
+            "not_after": self.not_after.isoformat(),
+            "key": self.key_description,
+        }

@@ -1,0 +1,203 @@
+"""Plans, deployments with their steps, and what was seen on the wire."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, ClassVar
+
+from django.db import models
+from django.db.models import Q
+from django.urls import reverse
+
+from mailadmin.servers.models import MailServer
+
+Json = dict[str, Any]
+
+
+class Plan(models.Model):
+    """What the agent says would change on the host for one desired state."""
+
+    class Status(models.TextChoices):
+        """Where the question to the agent stands."""
+
+        QUEUED = "queued"
+        RUNNING = "running"
+        READY = "ready"
+        FAILED = "failed"
+
+    server = models.ForeignKey(MailServer, on_delete=models.CASCADE, related_name="plans")
+    state_digest = models.CharField(max_length=64)
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED)
+    # The agent's digest over the host's real files and the state; Apply must show it again.
+    digest = models.CharField(max_length=64, blank=True)
+    files: models.JSONField[list[Json], list[Json]] = models.JSONField(default=list)
+    problems: models.JSONField[list[Json], list[Json]] = models.JSONField(default=list)
+    error: models.JSONField[Json | None, Json | None] = models.JSONField(null=True)
+    requested_by = models.CharField(max_length=150)
+    request_id = models.CharField(max_length=64, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True, db_index=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["server", "state_digest", "-created_at"])]
+
+    def __str__(self) -> str:
+        return f"plan {self.pk} ({self.status})"
+
+
+class Deployment(models.Model):
+    """One attempt to make the host what was wanted, and how it ended."""
+
+    class Status(models.TextChoices):
+        """``FAILED`` means: not known to be good."""
+
+        QUEUED = "queued"
+        RUNNING = "running"
+        SUCCEEDED = "succeeded"
+        ROLLED_BACK = "rolled_back"
+        FAILED = "failed"
+
+    class Kind(models.TextChoices):
+        """Why the state was asked for."""
+
+        BASELINE = "baseline"
+        APPLY = "apply"
+        RESTORE = "restore"
+
+    server = models.ForeignKey(MailServer, on_delete=models.CASCADE, related_name="deployments")
+    # Counts per server; what people call "generation 41".
+    number = models.PositiveIntegerField()
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.APPLY)
+    status = models.CharField(max_length=12, choices=Status.choices, default=Status.QUEUED)
+    restores = models.ForeignKey(
+        "self", null=True, on_delete=models.SET_NULL, related_name="restored_by"
+    )
+    plan = models.ForeignKey(Plan, null=True, on_delete=models.SET_NULL, related_name="deployments")
+    plan_digest = models.CharField(max_length=64, blank=True)
+    state_digest = models.CharField(max_length=64)
+    # The public part of the desired state: no keys, no PEM.
+    state: models.JSONField[Json, Json] = models.JSONField(default=dict)
+    changes: models.JSONField[list[Json], list[Json]] = models.JSONField(default=list)
+    files: models.JSONField[list[Json], list[Json]] = models.JSONField(default=list)
+    requested_by = models.CharField(max_length=150)
+    actor: models.JSONField[Json, Json] = models.JSONField(default=dict)
+    reason = models.CharField(max_length=300, blank=True)
+    request_id = models.CharField(max_length=64, blank=True)
+    requested_at = models.DateTimeField(auto_now_add=True, db_index=True)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    # Who runs it now, and when that worker was last heard of.
+    claim = models.CharField(max_length=36, blank=True)
+    heartbeat_at = models.DateTimeField(null=True)
+    # The problem that ended it, as a code with parameters; null when it succeeded.
+    failure: models.JSONField[Json | None, Json | None] = models.JSONField(null=True)
+    # Per listener and SNI name: what the last handshakes showed.
+    evidence: models.JSONField[list[Json], list[Json]] = models.JSONField(default=list)
+    proof_ms = models.PositiveIntegerField(null=True)
+
+    class Meta:
+        ordering: ClassVar = ["-number"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["server", "number"], name="one_number_per_deployment"),
+            models.UniqueConstraint(
+                fields=["server"], condition=Q(status="running"), name="one_running_per_server"
+            ),
+        ]
+        indexes: ClassVar = [models.Index(fields=["server", "status", "-number"])]
+
+    def __str__(self) -> str:
+        return f"deployment {self.number} ({self.status})"
+
+    def get_absolute_url(self) -> str:
+        """Return the page of this deployment."""
+        return reverse("deployments:detail", args=[self.number])
+
+    @property
+    def is_finished(self) -> bool:
+        """Tell whether nothing more will happen to it."""
+        return self.status not in {self.Status.QUEUED, self.Status.RUNNING}
+
+
+class DeploymentStep(models.Model):
+    """One thing the agent did, as it told it."""
+
+    class Status(models.TextChoices):
+        """How the step stands."""
+
+        RUNNING = "running"
+        DONE = "done"
+        FAILED = "failed"
+
+    deployment = models.ForeignKey(Deployment, on_delete=models.CASCADE, related_name="steps")
+    position = models.PositiveSmallIntegerField()
+    code = models.CharField(max_length=40)
+    subject = models.CharField(max_length=300, blank=True)
+    status = models.CharField(max_length=8, choices=Status.choices)
+    at = models.DateTimeField()
+    duration_ms = models.PositiveIntegerField(null=True)
+    evidence: models.JSONField[Json, Json] = models.JSONField(default=dict)
+
+    class Meta:
+        ordering: ClassVar = ["position"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["deployment", "position"], name="one_step_per_position")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.position} {self.code} {self.status}"
+
+
+class ProbeRun(models.Model):
+    """One look at every port of a server."""
+
+    class Status(models.TextChoices):
+        """Where the look stands."""
+
+        QUEUED = "queued"
+        RUNNING = "running"
+        DONE = "done"
+        FAILED = "failed"
+
+    class Trigger(models.TextChoices):
+        """Why we looked."""
+
+        BEAT = "beat"
+        MANUAL = "manual"
+        DEPLOYMENT = "deployment"
+
+    server = models.ForeignKey(MailServer, on_delete=models.CASCADE, related_name="probe_runs")
+    trigger = models.CharField(max_length=12, choices=Trigger.choices)
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED)
+    requested_by = models.CharField(max_length=150)
+    requested_at = models.DateTimeField(auto_now_add=True)
+    finished_at = models.DateTimeField(null=True, db_index=True)
+    error: models.JSONField[Json | None, Json | None] = models.JSONField(null=True)
+    request_id = models.CharField(max_length=64, blank=True)
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["server", "status", "-finished_at"])]
+
+    def __str__(self) -> str:
+        return f"look {self.pk} ({self.status})"
+
+
+class Observation(models.Model):
+    """What one port showed in one look, with and without a host name asked for (SNI)."""
+
+    run = models.ForeignKey(ProbeRun, on_delete=models.CASCADE, related_name="observations")
+    service = models.CharField(max_length=20)
+    address = models.CharField(max_length=45)
+    port = models.PositiveIntegerField()
+    sni_name = models.CharField(max_length=253, blank=True)
+    is_open = models.BooleanField()
+    # Empty when what was seen is what was wanted; else the codes of the differences.
+    problems: models.JSONField[list[Json], list[Json]] = models.JSONField(default=list)
+    fingerprint = models.CharField(max_length=64, blank=True)
+    evidence: models.JSONField[Json, Json] = models.JSONField(default=dict)
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["service", "-run"])]
+
+    def __str__(self) -> str:
+        return f"{self.service} {self.address}:{self.port} {self.sni_name}"

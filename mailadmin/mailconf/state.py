@@ -1,0 +1,237 @@
+"""The desired state of one mail server: frozen, typed, and the only thing the agent is told."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Self
+
+from mailadmin.mailconf.services import SERVICES, Service, TlsMode
+
+ANY_ADDRESS = "*"
+DEFAULT_PROFILE = "intermediate"
+
+
+class StateError(ValueError):
+    """The JSON form of a state is not one we wrote; says which part."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerState:
+    """What one port should be. ``certificate`` is a fingerprint; empty means the default one."""
+
+    service: str
+    is_enabled: bool
+    address: str
+    port: int
+    tls_mode: TlsMode
+    is_login_required: bool
+    certificate: str = ""
+
+    @property
+    def definition(self) -> Service:
+        """Return the registry entry of this listener's service."""
+        return SERVICES[self.service]
+
+    @property
+    def is_encrypted(self) -> bool:
+        """Tell whether a certificate is needed: TLS is spoken or offered here."""
+        return self.tls_mode is not TlsMode.NONE
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the JSON form."""
+        return {
+            "service": self.service,
+            "is_enabled": self.is_enabled,
+            "address": self.address,
+            "port": self.port,
+            "tls_mode": str(self.tls_mode),
+            "is_login_required": self.is_login_required,
+            "certificate": self.certificate,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateMaterial:
+    """A leaf with its chain and key. Without a key the agent looks for the one on its host."""
+
+    fingerprint: str
+    label: str
+    names: tuple[str, ...]
+    not_before: datetime
+    not_after: datetime
+    leaf_pem: str = field(default="", repr=False)
+    chain_pem: str = field(default="", repr=False)
+    key_pem: str = field(default="", repr=False)
+
+    def as_dict(self, *, with_pem: bool, with_key: bool) -> dict[str, object]:
+        """Return the JSON form; a snapshot kept in the database has neither PEM nor key."""
+        shown: dict[str, object] = {
+            "fingerprint": self.fingerprint,
+            "label": self.label,
+            "names": list(self.names),
+            "not_before": self.not_before.isoformat(),
+            "not_after": self.not_after.isoformat(),
+        }
+        if with_pem:
+            shown |= {"leaf_pem": self.leaf_pem, "chain_pem": self.chain_pem}
+        if with_key:
+            shown["key_pem"] = self.key_pem
+        return shown
+
+
+@dataclass(frozen=True, slots=True)
+class SniBinding:
+    """Clients that ask for this host name (an A-label) are shown this certificate."""
+
+    host_name: str
+    certificate: str
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the JSON form."""
+        return {"host_name": self.host_name, "certificate": self.certificate}
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredState:
+    """Everything the panel wants of one mail server."""
+
+    host_name: str
+    listeners: tuple[ListenerState, ...]
+    default_certificate: str = ""
+    certificates: tuple[CertificateMaterial, ...] = ()
+    sni_bindings: tuple[SniBinding, ...] = ()
+    tls_profile: str = DEFAULT_PROFILE
+
+    def listener(self, service: str) -> ListenerState | None:
+        """Return the listener of this service, if the state speaks of it."""
+        return next((item for item in self.listeners if item.service == service), None)
+
+    def certificate(self, fingerprint: str) -> CertificateMaterial | None:
+        """Return the certificate with this fingerprint, if the state carries it."""
+        return next((item for item in self.certificates if item.fingerprint == fingerprint), None)
+
+    def certificate_for(self, listener: ListenerState) -> str:
+        """Return the fingerprint a client without SNI should see here; empty if there is none."""
+        return listener.certificate or self.default_certificate
+
+    @property
+    def enabled_listeners(self) -> tuple[ListenerState, ...]:
+        """Return the listeners that should be open."""
+        return tuple(item for item in self.listeners if item.is_enabled)
+
+    @property
+    def used_fingerprints(self) -> tuple[str, ...]:
+        """Return every fingerprint that is to be served, sorted."""
+        used = {binding.certificate for binding in self.sni_bindings}
+        used |= {self.certificate_for(item) for item in self.listeners if item.is_encrypted}
+        return tuple(sorted(used - {""}))
+
+    def with_certificates(self, certificates: Iterable[CertificateMaterial]) -> DesiredState:
+        """Return the same state with this certificate material instead."""
+        return replace(self, certificates=tuple(certificates))
+
+    def as_dict(self, *, with_pem: bool = False, with_key: bool = False) -> dict[str, object]:
+        """Return the JSON form. Keys only ever cross the agent's Unix socket."""
+        return {
+            "host_name": self.host_name,
+            "tls_profile": self.tls_profile,
+            "default_certificate": self.default_certificate,
+            "listeners": [item.as_dict() for item in self.listeners],
+            "sni_bindings": [item.as_dict() for item in self.sni_bindings],
+            "certificates": [
+                item.as_dict(with_pem=with_pem, with_key=with_key) for item in self.certificates
+            ],
+        }
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, object]) -> Self:
+        """Read the JSON form back. Raises :class:`StateError` naming the part that is wrong."""
+        return cls(
+            host_name=_text(value, "host_name"),
+            tls_profile=_text(value, "tls_profile"),
+            default_certificate=_text(value, "default_certificate"),
+            listeners=tuple(_listener(item) for item in _rows(value, "listeners")),
+            sni_bindings=tuple(
+                SniBinding(_text(item, "host_name"), _text(item, "certificate"))
+                for item in _rows(value, "sni_bindings")
+            ),
+            certificates=tuple(_material(item) for item in _rows(value, "certificates")),
+        )
+
+    @property
+    def digest(self) -> str:
+        """Return a SHA-256 over what this state says, without key material."""
+        text = json.dumps(self.as_dict(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _text(value: Mapping[str, object], name: str) -> str:
+    found = value.get(name, "")
+    if not isinstance(found, str):
+        raise StateError(f"{name} is not text")
+    return found
+
+
+def _truth(value: Mapping[str, object], name: str) -> bool:
+    found = value.get(name)
+    if not isinstance(found, bool):
+        raise StateError(f"{name} is not true or false")
+    return found
+
+
+def _rows(value: Mapping[str, object], name: str) -> list[Mapping[str, object]]:
+    found = value.get(name, [])
+    if not isinstance(found, list) or not all(isinstance(item, Mapping) for item in found):
+        raise StateError(f"{name} is not a list of objects")
+    return found
+
+
+def _moment(value: Mapping[str, object], name: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(_text(value, name))
+    except ValueError:
+        raise StateError(f"{name} is not a time") from None
+    if moment.tzinfo is None:
+        raise StateError(f"{name} has no time zone")
+    return moment
+
+
+def _listener(value: Mapping[str, object]) -> ListenerState:
+    service, port = _text(value, "service"), value.get("port")
+    if service not in SERVICES:
+        raise StateError("service is not in the registry")
+    if not isinstance(port, int) or isinstance(port, bool) or not 0 < port < 65536:
+        raise StateError("port is not between 1 and 65535")
+    try:
+        tls_mode = TlsMode(_text(value, "tls_mode"))
+    except ValueError:
+        raise StateError("tls_mode is unknown") from None
+    return ListenerState(
+        service=service,
+        is_enabled=_truth(value, "is_enabled"),
+        address=_text(value, "address"),
+        port=port,
+        tls_mode=tls_mode,
+        is_login_required=_truth(value, "is_login_required"),
+        certificate=_text(value, "certificate"),
+    )
+
+
+def _material(value: Mapping[str, object]) -> CertificateMaterial:
+    names = value.get("names", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise StateError("names is not a list of text")
+    return CertificateMaterial(
+        fingerprint=_text(value, "fingerprint"),
+        label=_text(value, "label"),
+        names=tuple(names),
+        not_before=_moment(value, "not_before"),
+        not_after=_moment(value, "not_after"),
+        leaf_pem=_text(value, "leaf_pem"),
+        chain_pem=_text(value, "chain_pem"),
+        key_pem=_text(value, "key_pem"),
+    )
