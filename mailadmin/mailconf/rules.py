@@ -1,0 +1,228 @@
+"""What a desired state must not be (errors) and what an admin should think twice about (warnings).
+
+==============================  ========  ==========================================================
+code                            severity  when
+==============================  ========  ==========================================================
+listener.duplicate_port         error     two open listeners on one address and port
+listener.port_invalid           error     the port is not between 1 and 65535
+listener.address_invalid        error     the address is neither ``*`` nor an IP address
+listener.tls_mode_impossible    error     a TLS mode this service cannot have (RFC 8314)
+smtp.login_required             error     port 25 asks for a login: other servers have none
+submission.without_login        error     465 or 587 would take mail from anybody (RFC 6409 4.3)
+submission.without_tls          error     587 would take passwords in clear
+certificate.none_assigned       error     an encrypted port without a certificate
+certificate.unknown             error     a certificate is named that the state does not carry
+certificate.expired             error     a certificate that is over would be served
+certificate.not_yet_valid       error     a certificate whose time has not begun would be served
+certificate.shared_by_protocol  error     two Dovecot ports of one protocol and address differ
+sni.name_invalid                error     a binding's host name could not be written safely
+profile.unknown                 error     a TLS profile that does not exist
+smtp.without_tls                warning   port 25 does not offer STARTTLS
+login.in_clear                  warning   passwords may travel in clear on 143, 110 or 4190
+certificate.name_not_covered    warning   the certificate does not cover the server's host name
+sni.name_not_covered            warning   the bound certificate does not cover the name
+imap.none_left                  warning   no IMAP port would be open
+submission.none_left            warning   no port would be left for clients to send
+smtp.closed                     warning   no mail from other servers would arrive
+==============================  ========  ==========================================================
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import datetime
+
+from mailadmin.mailconf.profiles import PROFILES
+from mailadmin.mailconf.services import Daemon, Protocol, TlsMode
+from mailadmin.mailconf.state import ANY_ADDRESS, DesiredState, ListenerState
+from mailadmin.pki.names import is_covered
+from mailadmin.pki.problems import Problem, Severity
+
+_HOST_NAME = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))+")
+
+
+def check_state(state: DesiredState, now: datetime) -> list[Problem]:
+    """Return every rule the state breaks, errors first."""
+    found = [
+        *_server_rules(state),
+        *(problem for item in state.listeners for problem in _listener_rules(state, item)),
+        *_port_rules(state),
+        *_certificate_rules(state, now),
+        *_sharing_rules(state),
+        *_sni_rules(state),
+        *_coverage_rules(state),
+        *_reachability_rules(state),
+    ]
+    return sorted(found, key=lambda problem: list(Severity).index(problem.severity))
+
+
+def is_address(text: str) -> bool:
+    """Tell whether a listener can be given this address: ``*`` or one IP address."""
+    if text == ANY_ADDRESS:
+        return True
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    # A scoped address (fe80::1%eth0) is accepted by the standard library, not by the daemons.
+    return "%" not in text
+
+
+def _server_rules(state: DesiredState) -> Iterator[Problem]:
+    if state.tls_profile not in PROFILES:
+        yield Problem("profile.unknown", subject=state.tls_profile)
+
+
+def _listener_rules(state: DesiredState, listener: ListenerState) -> Iterator[Problem]:
+    name, port = listener.service, listener.port
+    if not 0 < port < 65536:
+        yield Problem("listener.port_invalid", subject=name, params={"port": port})
+    if not is_address(listener.address):
+        address = {"address": listener.address}
+        yield Problem("listener.address_invalid", subject=name, params=address)
+    if listener.tls_mode not in listener.definition.tls_modes:
+        mode = {"tls_mode": str(listener.tls_mode), "port": port}
+        yield Problem("listener.tls_mode_impossible", subject=name, params=mode)
+    if listener.is_enabled:
+        yield from _open_listener_rules(state, listener)
+
+
+def _open_listener_rules(state: DesiredState, listener: ListenerState) -> Iterator[Problem]:
+    yield from _clear_text_rules(listener)
+    yield from _login_rules(listener)
+    if listener.is_encrypted and not state.certificate_for(listener):
+        port = {"port": listener.port}
+        yield Problem("certificate.none_assigned", subject=listener.service, params=port)
+
+
+def _clear_text_rules(listener: ListenerState) -> Iterator[Problem]:
+    if listener.is_encrypted:
+        return
+    port = {"port": listener.port}
+    if listener.service == "smtp":
+        yield Problem("smtp.without_tls", Severity.WARNING, "smtp", port)
+    elif listener.definition.protocol is Protocol.SMTP:
+        yield Problem("submission.without_tls", subject=listener.service, params=port)
+    else:
+        yield Problem("login.in_clear", Severity.WARNING, listener.service, port)
+
+
+def _login_rules(listener: ListenerState) -> Iterator[Problem]:
+    port = {"port": listener.port}
+    if listener.service == "smtp" and listener.is_login_required:
+        yield Problem("smtp.login_required", subject="smtp", params=port)
+    if listener.definition.is_login_expected and not listener.is_login_required:
+        yield Problem("submission.without_login", subject=listener.service, params=port)
+
+
+def _port_rules(state: DesiredState) -> Iterator[Problem]:
+    """Two listeners collide on one address, and ``*`` collides with every address."""
+    by_port: dict[int, list[ListenerState]] = defaultdict(list)
+    for listener in state.enabled_listeners:
+        for other in by_port[listener.port]:
+            if ANY_ADDRESS in (listener.address, other.address) or (
+                listener.address == other.address
+            ):
+                yield Problem(
+                    "listener.duplicate_port",
+                    subject=listener.service,
+                    params={
+                        "other": other.service,
+                        "port": listener.port,
+                        "address": listener.address,
+                    },
+                )
+        by_port[listener.port].append(listener)
+
+
+def _certificate_rules(state: DesiredState, now: datetime) -> Iterator[Problem]:
+    for fingerprint in _served_fingerprints(state):
+        certificate = state.certificate(fingerprint)
+        if certificate is None:
+            yield Problem("certificate.unknown", subject=fingerprint)
+            continue
+        params = {"label": certificate.label}
+        if certificate.not_after <= now:
+            ended = {"not_after": certificate.not_after.isoformat()}
+            yield Problem("certificate.expired", subject=fingerprint, params=params | ended)
+        if certificate.not_before > now:
+            begins = {"not_before": certificate.not_before.isoformat()}
+            yield Problem("certificate.not_yet_valid", subject=fingerprint, params=params | begins)
+
+
+def _served_fingerprints(state: DesiredState) -> list[str]:
+    used = {binding.certificate for binding in state.sni_bindings}
+    used |= {state.certificate_for(item) for item in state.enabled_listeners if item.is_encrypted}
+    return sorted(used - {""})
+
+
+def _sharing_rules(state: DesiredState) -> Iterator[Problem]:
+    """Dovecot chooses by protocol and address, so 143 and 993 of one address are served alike."""
+    chosen: dict[tuple[Protocol, str], ListenerState] = {}
+    for listener in state.enabled_listeners:
+        definition = listener.definition
+        if definition.daemon is not Daemon.DOVECOT or not listener.is_encrypted:
+            continue
+        first = chosen.setdefault((definition.protocol, listener.address), listener)
+        if state.certificate_for(first) != state.certificate_for(listener):
+            yield Problem(
+                "certificate.shared_by_protocol",
+                subject=listener.service,
+                params={"other": first.service},
+            )
+
+
+def _sni_rules(state: DesiredState) -> Iterator[Problem]:
+    for binding in state.sni_bindings:
+        if len(binding.host_name) > 253 or not _HOST_NAME.fullmatch(binding.host_name):
+            yield Problem("sni.name_invalid", subject=binding.host_name)
+        certificate = state.certificate(binding.certificate)
+        if certificate and not is_covered(binding.host_name, certificate.names):
+            yield Problem(
+                "sni.name_not_covered",
+                Severity.WARNING,
+                binding.host_name,
+                {"label": certificate.label},
+            )
+
+
+def _coverage_rules(state: DesiredState) -> Iterator[Problem]:
+    """Clients verify the name they connect to; by default that is the server's host name."""
+    told: set[str] = set()
+    for listener in state.enabled_listeners:
+        certificate = state.certificate(state.certificate_for(listener))
+        if not listener.is_encrypted or certificate is None or certificate.fingerprint in told:
+            continue
+        told.add(certificate.fingerprint)
+        bound = {binding.host_name for binding in state.sni_bindings}
+        if state.host_name not in bound and not is_covered(state.host_name, certificate.names):
+            yield Problem(
+                "certificate.name_not_covered",
+                Severity.WARNING,
+                listener.service,
+                {"label": certificate.label, "host_name": state.host_name},
+            )
+
+
+def _reachability_rules(state: DesiredState) -> Iterator[Problem]:
+    is_open = {item.service for item in state.enabled_listeners}
+    known = {item.service for item in state.listeners}
+    for code, services in (
+        ("imap.none_left", {"imap", "imaps"}),
+        ("submission.none_left", {"submission", "submissions"}),
+        ("smtp.closed", {"smtp"}),
+    ):
+        if services & known and not services & is_open:
+            yield Problem(code, Severity.WARNING, min(services))
+
+
+def clear_text_services(state: DesiredState) -> frozenset[str]:
+    """Return the open services on which a password may travel in clear."""
+    return frozenset(
+        item.service
+        for item in state.enabled_listeners
+        if item.tls_mode is TlsMode.NONE and item.definition.is_login_expected
+    )
