@@ -1,0 +1,174 @@
+"""Private keys: drawing, reading, writing and naming them.
+
+No exception raised here holds key bytes or a password, in its text or in its cause.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from enum import StrEnum
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_der_private_key,
+    load_pem_private_key,
+)
+
+from mailadmin.pki.pem import PemBlock, decode_text, find_blocks
+from mailadmin.pki.problems import Problem
+
+PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
+PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
+
+KEY_LABELS = frozenset(
+    {
+        "PRIVATE KEY",
+        "ENCRYPTED PRIVATE KEY",
+        "RSA PRIVATE KEY",
+        "EC PRIVATE KEY",
+        "DSA PRIVATE KEY",
+        "OPENSSH PRIVATE KEY",
+    }
+)
+MIN_RSA_BITS = 2048
+MAX_RSA_BITS = 8192  # beyond it one handshake costs more than it protects
+_RSA_EXPONENT = 65537
+_CURVE_NAMES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
+
+
+class KeyKind(StrEnum):
+    """The kinds of keys the panel draws itself; Let's Encrypt accepts each of them."""
+
+    RSA_2048 = "rsa-2048"
+    RSA_3072 = "rsa-3072"
+    RSA_4096 = "rsa-4096"
+    ECDSA_P256 = "ecdsa-p256"
+    ECDSA_P384 = "ecdsa-p384"
+
+
+class KeyProblem(ValueError):  # noqa: N818 - the word is shared with Problem
+    """A private key that cannot be used. ``problem`` says why, without any secret."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.code)
+        self.problem = problem
+
+
+_DRAW: dict[KeyKind, Callable[[], PrivateKey]] = {
+    KeyKind.RSA_2048: lambda: rsa.generate_private_key(_RSA_EXPONENT, 2048),
+    KeyKind.RSA_3072: lambda: rsa.generate_private_key(_RSA_EXPONENT, 3072),
+    KeyKind.RSA_4096: lambda: rsa.generate_private_key(_RSA_EXPONENT, 4096),
+    KeyKind.ECDSA_P256: lambda: ec.generate_private_key(ec.SECP256R1()),
+    KeyKind.ECDSA_P384: lambda: ec.generate_private_key(ec.SECP384R1()),
+}
+
+
+def generate_key(kind: KeyKind) -> PrivateKey:
+    """Draw a new private key. RSA takes from a tenth of a second up to seconds."""
+    return _DRAW[kind]()
+
+
+def public_key_id(key: PrivateKeyTypes | PublicKeyTypes) -> str:
+    """Return the lower-case hex SHA-256 of the key's SubjectPublicKeyInfo."""
+    public = key.public_key() if hasattr(key, "public_key") else key
+    encoded = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(encoded).hexdigest()
+
+
+def describe_key(public_key: PublicKeyTypes) -> str:
+    """Return a stable short text for a public key: ``RSA 2048``, ``ECDSA P-256``, ``Ed25519``."""
+    match public_key:
+        case rsa.RSAPublicKey():
+            return f"RSA {public_key.key_size}"
+        case ec.EllipticCurvePublicKey():
+            name = public_key.curve.name
+            return f"ECDSA {_CURVE_NAMES.get(name, name)}"
+        case dsa.DSAPublicKey():
+            return f"DSA {public_key.key_size}"
+        case ed25519.Ed25519PublicKey():
+            return "Ed25519"
+        case ed448.Ed448PublicKey():
+            return "Ed448"
+        case _:
+            return type(public_key).__name__.removesuffix("PublicKey")
+
+
+def key_problems(public_key: PublicKeyTypes) -> list[Problem]:
+    """Say what keeps a key from serving mail clients: an RSA key too small, or an odd kind."""
+    kind = describe_key(public_key)
+    match public_key:
+        case rsa.RSAPublicKey() if public_key.key_size < MIN_RSA_BITS:
+            bits = public_key.key_size
+            return [Problem("key.rsa_too_small", params={"bits": bits, "minimum": MIN_RSA_BITS})]
+        case rsa.RSAPublicKey() if public_key.key_size <= MAX_RSA_BITS:
+            return []
+        case ec.EllipticCurvePublicKey() if public_key.curve.name in _CURVE_NAMES:
+            return []
+        case _:
+            return [Problem("key.unsupported", params={"key": kind})]
+
+
+def private_key_to_pem(key: PrivateKey) -> bytes:
+    """Write the key as unencrypted PKCS#8 PEM, for the caller to encrypt before it is stored."""
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def load_private_key(pem_or_der: bytes, password: str | None = None) -> PrivateKey:
+    """Read the first private key of a PEM text, or a DER key, encrypted or not.
+
+    Raises :class:`KeyProblem` with ``key.password_needed``, ``key.password_wrong``,
+    ``key.unreadable`` or ``key.unsupported``. A password that is not needed is ignored.
+    """
+    if pem_or_der.startswith(b"\x30"):
+        return _load(pem_or_der, password, load_der_private_key)
+    for block in find_blocks(decode_text(pem_or_der)):
+        if block.label in KEY_LABELS:
+            return load_key_block(block, password)
+    raise KeyProblem(Problem("key.unreadable"))
+
+
+def load_key_block(block: PemBlock, password: str | None = None) -> PrivateKey:
+    """Read the private key of one PEM block. Raises as :func:`load_private_key` does."""
+    if block.content is None:
+        raise KeyProblem(Problem("key.unreadable"))
+    if block.label == "OPENSSH PRIVATE KEY":
+        raise KeyProblem(Problem("key.unsupported", params={"key": "OpenSSH"}))
+    return _load(block.to_pem(), password, load_pem_private_key)
+
+
+def _load(
+    encoded: bytes, password: str | None, load: Callable[..., PrivateKeyTypes]
+) -> PrivateKey:
+    """Read the key; a TypeError is how cryptography says that a password is needed."""
+    try:
+        key = load(encoded, None)
+    except TypeError:
+        key = _load_encrypted(encoded, password, load)
+    except UnsupportedAlgorithm:
+        raise KeyProblem(Problem("key.unsupported", params={"key": "?"})) from None
+    except ValueError:
+        raise KeyProblem(Problem("key.unreadable")) from None
+    if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
+        kind = describe_key(key.public_key())
+        raise KeyProblem(Problem("key.unsupported", params={"key": kind}))
+    return key
+
+
+def _load_encrypted(
+    encoded: bytes, password: str | None, load: Callable[..., PrivateKeyTypes]
+) -> PrivateKeyTypes:
+    if not password:
+        raise KeyProblem(Problem("key.password_needed"))
+    try:
+        return load(encoded, password.encode())
+    except UnsupportedAlgorithm:
+        raise KeyProblem(Problem("key.unsupported", params={"key": "?"})) from None
+    except ValueError:
+        raise KeyProblem(Problem("key.password_wrong")) from None

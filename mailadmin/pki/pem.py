@@ -1,0 +1,98 @@
+"""Finding PEM blocks in whatever people paste: any encoding, line ending, or text between blocks.
+
+Stricter readers follow; this one only finds where each block begins and ends (RFC 7468, and the
+header lines of RFC 1421 that traditional encrypted keys carry). Its work is linear in the text.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import codecs
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+_BOUNDARY = re.compile(r"-----(BEGIN|END) ([A-Z0-9][A-Z0-9 ]{0,40})-----")
+_HEADER_LINE = re.compile(r"[A-Za-z][A-Za-z0-9-]*:")
+# White space, and what web pages and word processors put in its place.
+_BLANKS = re.compile("[\\s\u00ad\u200b-\u200d\u2060\ufeff]+")
+_LINE_LENGTH = 64
+
+
+@dataclass(frozen=True, slots=True)
+class PemBlock:
+    """One block: its label, its RFC 1421 headers, and its content (``None``: not base64)."""
+
+    label: str
+    line: int
+    headers: tuple[str, ...] = field(default=(), repr=False)
+    content: bytes | None = field(default=None, repr=False)
+
+    def to_pem(self) -> bytes:
+        """Write the block the canonical way. Only for a block that has content."""
+        head = "\n".join(self.headers) + "\n\n" if self.headers else ""
+        return armor(self.label, self.content or b"", head)
+
+
+def armor(label: str, content: bytes, head: str = "") -> bytes:
+    """Wrap DER bytes as a PEM block with lines of 64 characters."""
+    text = base64.b64encode(content).decode()
+    lines = "\n".join(text[at : at + _LINE_LENGTH] for at in range(0, len(text), _LINE_LENGTH))
+    return f"-----BEGIN {label}-----\n{head}{lines}\n-----END {label}-----\n".encode()
+
+
+def decode_text(data: bytes) -> str:
+    """Decode text of any encoding in which PEM is met; bytes that fit none become U+FFFD."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        text = data.decode("utf-16", errors="replace")
+    elif b"-\0-\0-\0" in data:
+        # Both byte orders look alike but for what stands before the first hyphen.
+        big_endian = data.index(b"-\0-\0-\0") % 2 == 1
+        text = data.decode("utf-16-be" if big_endian else "utf-16-le", errors="replace")
+    else:
+        text = data.decode("utf-8-sig", errors="replace")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def find_blocks(text: str) -> Iterator[PemBlock]:
+    """Yield every block in order; a block without its END line, or not in base64, has no content.
+
+    ``text`` comes from :func:`decode_text`.
+    """
+    opened: re.Match[str] | None = None
+    line, counted_to = 1, 0
+    for boundary in _BOUNDARY.finditer(text):
+        is_begin = boundary[1] == "BEGIN"
+        if opened is None and not is_begin:
+            continue
+        if opened is not None:
+            line += text.count("\n", counted_to, opened.start())
+            counted_to = opened.start()
+            is_closed = not is_begin and boundary[2] == opened[2]
+            body = text[opened.end() : boundary.start()] if is_closed else None
+            yield _read_block(opened[2], line, body)
+        opened = boundary if is_begin else None
+    if opened is not None:
+        line += text.count("\n", counted_to, opened.start())
+        yield _read_block(opened[2], line, None)
+
+
+def _read_block(label: str, line: int, body: str | None) -> PemBlock:
+    if body is None:
+        return PemBlock(label, line)
+    headers, encoded = _split_headers(body)
+    try:
+        content = base64.b64decode(_BLANKS.sub("", encoded), validate=True)
+    except (binascii.Error, ValueError):
+        return PemBlock(label, line, headers)
+    return PemBlock(label, line, headers, content or None)
+
+
+def _split_headers(body: str) -> tuple[tuple[str, ...], str]:
+    """Part the RFC 1421 header lines from the base64 text below them."""
+    lines = body.strip().split("\n")
+    headers = []
+    while lines and _HEADER_LINE.match(lines[0].strip()):
+        headers.append(lines.pop(0).strip())
+    return tuple(headers), "\n".join(lines)
