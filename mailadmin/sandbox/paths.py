@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from pathlib import Path
 
 # A Unix socket path holds at most 107 bytes (unix(7)); Dovecot adds names of up to 50 to its own.
@@ -27,10 +26,21 @@ def run_dir(var: Path) -> Path:
     if chosen:
         return Path(chosen).absolute()
     inside = var / "run"
-    if len(os.fsencode(inside)) <= _LONGEST_RUN_DIR:
-        return inside
-    name = hashlib.sha256(os.fsencode(var)).hexdigest()[:10]
-    return Path(tempfile.gettempdir()) / f"mailadmin-{name}"
+    return inside if is_short_enough(inside) else short_runtime_dir(var)
+
+
+def is_short_enough(folder: Path) -> bool:
+    """Say whether a folder for sockets leaves room for the names that programs put into it."""
+    return len(os.fsencode(folder)) <= _LONGEST_RUN_DIR
+
+
+def short_runtime_dir(folder: Path) -> Path:
+    """Return the stand-in, under /run, for the sockets of a folder whose path is too long.
+
+    /run belongs to root and is emptied at boot, as /var/run/dovecot and its like are.
+    """
+    name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:10]
+    return Path("/run") / f"mailadmin-{name}"
 
 
 def agent_socket(run: Path) -> Path:
