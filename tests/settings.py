@@ -1,0 +1,30 @@
+"""Settings of the test suite: the project's own, in a folder of its own, without Redis."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+
+# One folder per test process; the settings below draw their secrets into it.
+_VAR = tempfile.mkdtemp(prefix="mailadmin-tests-")
+atexit.register(shutil.rmtree, _VAR, ignore_errors=True)
+os.environ["MAILADMIN_VAR"] = _VAR
+os.environ.pop("MAILADMIN_RUN", None)
+os.environ.pop("MAILADMIN_SECRETS", None)
+
+from mailadmin.settings import *  # noqa: E402, F403  # after the environment is set
+
+DEBUG = False
+ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1"]
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+# Sending a task must not need Redis: the memory broker takes it and nobody runs it.
+CELERY_BROKER_URL = "memory://"
+CELERY_TASK_ALWAYS_EAGER = False
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.InMemoryStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+}
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
