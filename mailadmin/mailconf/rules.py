@@ -14,7 +14,8 @@ certificate.none_assigned       error     an encrypted port without a certificat
 certificate.unknown             error     a certificate is named that the state does not carry
 certificate.expired             error     a certificate that is over would be served
 certificate.not_yet_valid       error     a certificate whose time has not begun would be served
-certificate.shared_by_protocol  error     two Dovecot ports of one protocol and address differ
+certificate.shared_by_protocol  error     two Dovecot ports of one protocol differ
+certificate.own_with_sni        error     a Dovecot port of its own beside host names of their own
 sni.name_invalid                error     a binding's host name could not be written safely
 profile.unknown                 error     a TLS profile that does not exist
 smtp.without_tls                warning   port 25 does not offer STARTTLS
@@ -76,7 +77,11 @@ def _server_rules(state: DesiredState) -> Iterator[Problem]:
         yield Problem("profile.unknown", subject=state.tls_profile)
 
 
-def _listener_rules(state: DesiredState, listener: ListenerState) -> Iterator[Problem]:
+def judge_values(listener: ListenerState) -> Iterator[Problem]:
+    """Return what is wrong with the listener whatever else the state says.
+
+    These are nonsense, not decisions: nobody can want them, so they are not even stored.
+    """
     name, port = listener.service, listener.port
     if not 0 < port < 65536:
         yield Problem("listener.port_invalid", subject=name, params={"port": port})
@@ -86,6 +91,10 @@ def _listener_rules(state: DesiredState, listener: ListenerState) -> Iterator[Pr
     if listener.tls_mode not in listener.definition.tls_modes:
         mode = {"tls_mode": str(listener.tls_mode), "port": port}
         yield Problem("listener.tls_mode_impossible", subject=name, params=mode)
+
+
+def _listener_rules(state: DesiredState, listener: ListenerState) -> Iterator[Problem]:
+    yield from judge_values(listener)
     if listener.is_enabled:
         yield from _open_listener_rules(state, listener)
 
@@ -160,19 +169,21 @@ def _served_fingerprints(state: DesiredState) -> list[str]:
 
 
 def _sharing_rules(state: DesiredState) -> Iterator[Problem]:
-    """Dovecot chooses by protocol and address, so 143 and 993 of one address are served alike."""
-    chosen: dict[tuple[Protocol, str], ListenerState] = {}
+    """Dovecot 2.3 chooses by protocol, or by host name, but refuses both at once (measured)."""
+    chosen: dict[Protocol, ListenerState] = {}
     for listener in state.enabled_listeners:
         definition = listener.definition
         if definition.daemon is not Daemon.DOVECOT or not listener.is_encrypted:
             continue
-        first = chosen.setdefault((definition.protocol, listener.address), listener)
-        if state.certificate_for(first) != state.certificate_for(listener):
+        fingerprint = state.certificate_for(listener)
+        first = chosen.setdefault(definition.protocol, listener)
+        if state.certificate_for(first) != fingerprint:
+            params = {"other": first.service}
             yield Problem(
-                "certificate.shared_by_protocol",
-                subject=listener.service,
-                params={"other": first.service},
+                "certificate.shared_by_protocol", subject=listener.service, params=params
             )
+        if state.sni_bindings and fingerprint != state.default_certificate:
+            yield Problem("certificate.own_with_sni", subject=listener.service)
 
 
 def _sni_rules(state: DesiredState) -> Iterator[Problem]:
