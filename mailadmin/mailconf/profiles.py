@@ -11,11 +11,17 @@ from types import MappingProxyType
 
 @dataclass(frozen=True, slots=True)
 class TlsProfile:
-    """What TLS a server speaks. ``ciphers`` are OpenSSL names for TLS 1.2; empty for none."""
+    """What TLS a server speaks.
+
+    ``ciphers`` are OpenSSL names for TLS 1.2, empty for none; ``excluded`` leaves exactly those
+    of Postfix's own list (``smtpd_tls_exclude_ciphers``: unlike ``tls_medium_cipherlist`` it does
+    not touch what Postfix speaks as a client).
+    """
 
     name: str
     minimum_version: str
     ciphers: tuple[str, ...]
+    excluded: tuple[str, ...]
 
 
 _AEAD_CIPHERS = (
@@ -26,13 +32,18 @@ _AEAD_CIPHERS = (
     "ECDHE-ECDSA-CHACHA20-POLY1305",
     "ECDHE-RSA-CHACHA20-POLY1305",
 )
+# Key exchange without forward secrecy or by DHE (RFC 10015), and the MACs of CBC suites.
+_NOT_AEAD = (
+    "aNULL", "kRSA", "kDHE", "kPSK", "kRSAPSK", "kDHEPSK", "kECDHEPSK", "kSRP",
+    "SHA1", "SHA256", "SHA384", "ARIA", "AESCCM",
+)  # fmt: skip
 
 PROFILES: MappingProxyType[str, TlsProfile] = MappingProxyType(
     {
         profile.name: profile
         for profile in (
-            TlsProfile("intermediate", "TLSv1.2", _AEAD_CIPHERS),
-            TlsProfile("modern", "TLSv1.3", ()),
+            TlsProfile("intermediate", "TLSv1.2", _AEAD_CIPHERS, _NOT_AEAD),
+            TlsProfile("modern", "TLSv1.3", (), _NOT_AEAD),
         )
     }
 )

@@ -179,9 +179,7 @@ def _sharing_rules(state: DesiredState) -> Iterator[Problem]:
         first = chosen.setdefault(definition.protocol, listener)
         if state.certificate_for(first) != fingerprint:
             params = {"other": first.service}
-            yield Problem(
-                "certificate.shared_by_protocol", subject=listener.service, params=params
-            )
+            yield Problem("certificate.shared_by_protocol", subject=listener.service, params=params)
         if state.sni_bindings and fingerprint != state.default_certificate:
             yield Problem("certificate.own_with_sni", subject=listener.service)
 

@@ -1,0 +1,152 @@
+"""Desired state to one Dovecot drop-in file, for Dovecot 2.3 and 2.4.
+
+Measured on 2.3.19.1: a ``protocol`` block and a ``local_name`` block that both set a certificate
+are a "Conflict in setting ssl_cert"; :mod:`mailadmin.mailconf.rules` keeps such states out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from mailadmin.mailconf import material
+from mailadmin.mailconf.profiles import PROFILES
+from mailadmin.mailconf.services import Daemon, Protocol, TlsMode
+from mailadmin.mailconf.state import ANY_ADDRESS, DesiredState, ListenerState
+
+_LOGIN_SERVICES = {
+    Protocol.IMAP: "imap-login",
+    Protocol.POP3: "pop3-login",
+    Protocol.SIEVE: "managesieve-login",
+}
+_HEADER = "# Written by mailadmin. Edits here are overwritten by the next apply.\n"
+_PLAIN = re.compile(r"[A-Za-z0-9_./:=,+*!@-]+")
+
+
+def quote_value(value: str) -> str:
+    """Return a value as Dovecot reads it back, quoted where it is not plain.
+
+    Raises ``ValueError`` for control characters: a line break would start another setting.
+    """
+    if any(ord(character) < 32 or ord(character) == 127 for character in value):
+        raise ValueError("a control character cannot be written to a Dovecot file")
+    if not value or _PLAIN.fullmatch(value):
+        return value
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def render(
+    state: DesiredState,
+    *,
+    version: tuple[int, int],
+    live: str,
+    protocols: Iterable[str] = ("imap", "pop3", "sieve"),
+) -> str:
+    """Return the drop-in.
+
+    ``live`` is the folder of the PEM files, ``protocols`` those installed on the host: a block for
+    another one would be refused by Dovecot's parser.
+    """
+    known = set(protocols)
+    listeners = [
+        item
+        for item in state.listeners
+        if item.definition.daemon is Daemon.DOVECOT and item.definition.protocol in known
+    ]
+    return "\n".join(
+        part
+        for part in (
+            _HEADER + _global_settings(state, version, live),
+            *(_protocol_block(state, listeners, item, version, live) for item in _LOGIN_SERVICES),
+            *(_name_block(binding.host_name, version, live) for binding in state.sni_bindings),
+            *(_service_block(listeners, protocol, version) for protocol in _LOGIN_SERVICES),
+        )
+        if part
+    )
+
+
+def _global_settings(state: DesiredState, version: tuple[int, int], live: str) -> str:
+    profile = PROFILES[state.tls_profile]
+    is_new = version >= (2, 4)
+    lines = ["ssl = required"]
+    if state.default_certificate:
+        lines += _certificate_lines(f"{live}/{material.DEFAULT}", version)
+    lines.append(f"ssl_min_protocol = {profile.minimum_version}")
+    if profile.ciphers:
+        lines.append(f"ssl_cipher_list = {quote_value(':'.join(profile.ciphers))}")
+    if is_new:
+        lines += ["ssl_server_prefer_ciphers = client", "auth_allow_cleartext = no"]
+    else:
+        lines += ["ssl_prefer_server_ciphers = no", "disable_plaintext_auth = yes"]
+    lines += [
+        "# A reload lets sessions that are logged in, and mail being delivered, finish.",
+        "shutdown_clients = no",
+    ]
+    return _as_text(lines)
+
+
+def _certificate_lines(path: str, version: tuple[int, int]) -> list[str]:
+    value = quote_value(path)
+    if version >= (2, 4):
+        return [f"ssl_server_cert_file = {value}", f"ssl_server_key_file = {value}"]
+    # Set aside a second pair: a host name without one of its own would be shown the global one.
+    return [f"ssl_cert = <{path}", f"ssl_key = <{path}", "ssl_alt_cert =", "ssl_alt_key ="]
+
+
+def _protocol_block(
+    state: DesiredState,
+    listeners: list[ListenerState],
+    protocol: Protocol,
+    version: tuple[int, int],
+    live: str,
+) -> str:
+    """Return what one protocol has of its own: a certificate, or passwords in clear allowed."""
+    lines: list[str] = []
+    ours = [item for item in listeners if item.definition.protocol is protocol]
+    names = {material.own_certificate_file(state, item) for item in ours} - {""}
+    for name in sorted(names):
+        lines += _certificate_lines(f"{live}/{name}", version)
+    if any(item.is_enabled and item.tls_mode is TlsMode.NONE for item in ours):
+        is_new = version >= (2, 4)
+        lines.append("ssl = yes")
+        lines.append("auth_allow_cleartext = yes" if is_new else "disable_plaintext_auth = no")
+    return _block(f"protocol {protocol}", lines)
+
+
+def _name_block(host_name: str, version: tuple[int, int], live: str) -> str:
+    path = f"{live}/sni-{host_name}.pem"
+    return _block(f"local_name {quote_value(host_name)}", _certificate_lines(path, version))
+
+
+def _service_block(
+    listeners: list[ListenerState], protocol: Protocol, version: tuple[int, int]
+) -> str:
+    lines: list[str] = []
+    for item in listeners:
+        if item.definition.protocol is protocol:
+            lines += _listener_lines(item, version)
+    return _block(f"service {_LOGIN_SERVICES[protocol]}", lines)
+
+
+def _listener_lines(listener: ListenerState, version: tuple[int, int]) -> list[str]:
+    lines = [f"inet_listener {listener.service} {{"]
+    # Port 0 closes a listener that the distribution's files open (service(5) of Dovecot).
+    lines.append(f"  port = {listener.port if listener.is_enabled else 0}")
+    if listener.is_enabled and listener.address != ANY_ADDRESS:
+        name = "listen" if version >= (2, 4) else "address"
+        lines.append(f"  {name} = {quote_value(listener.address)}")
+    if listener.tls_mode is TlsMode.IMPLICIT:
+        lines.append("  ssl = yes")
+    return [*lines, "}"]
+
+
+def _block(head: str, lines: list[str]) -> str:
+    if not lines:
+        return ""
+    inner = "".join(f"  {line}\n" for line in lines)
+    return f"{head} {{\n{inner}}}\n"
+
+
+def _as_text(lines: list[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)

@@ -1,0 +1,80 @@
+"""Which PEM file serves whom: the same names for every generation of files.
+
+A name stands for a role (``default``, ``imap``, ``sni-mail.example.org``), not for a certificate,
+so that a renewal changes no configuration file and Dovecot needs no reload for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mailadmin.mailconf.services import Daemon
+from mailadmin.mailconf.state import CertificateMaterial, DesiredState, ListenerState
+
+DEFAULT = "default.pem"
+SNI_MAP = "sni.map"
+MANIFEST = "certificates.txt"
+
+
+def own_certificate_file(state: DesiredState, listener: ListenerState) -> str:
+    """Return the PEM file of a listener with a certificate of its own; empty for the default.
+
+    Dovecot chooses by protocol: both IMAP ports share ``imap.pem``.
+    """
+    fingerprint = state.certificate_for(listener)
+    if not listener.is_enabled or not listener.is_encrypted or not fingerprint:
+        return ""
+    if fingerprint == state.default_certificate:
+        return ""
+    definition = listener.definition
+    is_postfix = definition.daemon is Daemon.POSTFIX
+    return f"{listener.service if is_postfix else definition.protocol}.pem"
+
+
+def certificate_files(state: DesiredState) -> Mapping[str, str]:
+    """Return every PEM file of a generation and the fingerprint of the leaf in it."""
+    files: dict[str, str] = {}
+    if state.default_certificate:
+        files[DEFAULT] = state.default_certificate
+    for listener in state.listeners:
+        name = own_certificate_file(state, listener)
+        if name:
+            files[name] = state.certificate_for(listener)
+    for binding in state.sni_bindings:
+        files[f"sni-{binding.host_name}.pem"] = binding.certificate
+    return files
+
+
+def sni_map(state: DesiredState, folder: str) -> str:
+    """Return the source of Postfix's ``tls_server_sni_maps``; the files lie in ``folder``.
+
+    ``postmap -F`` copies the files' contents into the compiled map, keys included: whoever writes
+    it must keep both unreadable for others first.
+    """
+    return "".join(
+        f"{binding.host_name} {folder}/sni-{binding.host_name}.pem\n"
+        for binding in sorted(state.sni_bindings, key=lambda item: item.host_name)
+    )
+
+
+def chain_file(certificate: CertificateMaterial) -> str:
+    """Return one PEM: key, leaf, chain; the order that Postfix's TLS_README asks for."""
+    parts = (certificate.key_pem, certificate.leaf_pem, certificate.chain_pem)
+    return "".join(part.strip() + "\n" for part in parts if part.strip())
+
+
+def manifest(state: DesiredState) -> str:
+    """Return what a reader of the diff should see of the PEM files: no key, one fact a line."""
+    blocks: list[str] = []
+    for name, fingerprint in sorted(certificate_files(state).items()):
+        certificate = state.certificate(fingerprint)
+        lines = [name, f"  leaf SHA-256  {fingerprint}"]
+        if certificate:
+            # A certificate can hold thousands of names; the diff stays legible.
+            shown = ", ".join(certificate.names[:20])
+            hidden = len(certificate.names) - 20
+            lines.append(f"  names         {shown}" + (f" and {hidden} more" * (hidden > 0)))
+            lines.append(f"  valid until   {certificate.not_after:%Y-%m-%d %H:%M} UTC")
+            lines.append(f"  chain         {certificate.chain_pem.count('BEGIN CERT')} above it")
+        blocks.append("\n".join(lines) + "\n")
+    return "\n".join(blocks)

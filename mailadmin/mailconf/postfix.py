@@ -1,0 +1,195 @@
+"""Desired state to main.cf and master.cf, for Postfix 3.7 to 3.11 (postconf(5), master(5))."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from mailadmin.mailconf import block, main_cf, master_cf, material
+from mailadmin.mailconf.master_cf import Entry
+from mailadmin.mailconf.profiles import PROFILES
+from mailadmin.mailconf.services import SERVICES, Daemon, TlsMode
+from mailadmin.mailconf.state import ANY_ADDRESS, DesiredState, ListenerState
+from mailadmin.pki.problems import Problem, Severity
+
+# Superseded by smtpd_tls_chain_files or smtpd_tls_security_level; kept, they only mislead.
+_REPLACED_CERTIFICATES = (
+    "smtpd_tls_cert_file", "smtpd_tls_key_file", "smtpd_tls_eccert_file", "smtpd_tls_eckey_file",
+    "smtpd_tls_dcert_file", "smtpd_tls_dkey_file",
+)  # fmt: skip
+_REPLACED = ("smtpd_use_tls", "smtpd_enforce_tls", "smtpd_tls_exclude_ciphers")
+
+# Postfix has no 530 of its own: its stock restrictions answer 554 at RCPT. This one speaks at
+# MAIL, which takes smtpd_delay_reject=no (measured on 3.7 and 3.10).
+_ASK_FOR_LOGIN = (
+    "permit_sasl_authenticated, check_sender_access static:{530 5.7.0 Authentication required}"
+)
+_OUR_OPTIONS = frozenset(
+    {
+        "syslog_name", "smtpd_tls_security_level", "smtpd_tls_wrappermode", "smtpd_tls_auth_only",
+        "smtpd_tls_chain_files", "smtpd_sasl_auth_enable", "smtpd_delay_reject",
+        "smtpd_client_restrictions", "smtpd_helo_restrictions", "smtpd_sender_restrictions",
+        "smtpd_recipient_restrictions", "smtpd_relay_restrictions", "milter_macro_daemon_name",
+    }
+)  # fmt: skip
+_OUR_OPTIONS_ON_25 = frozenset(
+    {"smtpd_tls_security_level", "smtpd_tls_wrappermode", "smtpd_tls_chain_files"}
+)
+_NEW_COLUMNS = ("n", "-", "n", "-", "-")
+
+
+@dataclass(frozen=True, slots=True)
+class PostfixFiles:
+    """The two files as text."""
+
+    main_cf: str
+    master_cf: str
+
+
+def render(state: DesiredState, found: PostfixFiles, *, live: str, map_type: str) -> PostfixFiles:
+    """Return the files that make Postfix what the state wants.
+
+    ``live`` is the folder of the PEM files; ``map_type`` the host's lookup table type (``hash``).
+    """
+    settings = tls_settings(state, live=live, map_type=map_type)
+    replaced = (*_REPLACED, *(_REPLACED_CERTIFICATES if state.default_certificate else ()))
+    return PostfixFiles(
+        main_cf=main_cf.set_parameters(found.main_cf, settings, replaced),
+        master_cf=_render_master_cf(state, found.master_cf, live=live),
+    )
+
+
+def tls_settings(state: DesiredState, *, live: str, map_type: str) -> dict[str, str]:
+    """Return the parameters of main.cf that are ours."""
+    profile = PROFILES[state.tls_profile]
+    settings = {
+        "smtpd_tls_security_level": "may",
+        "smtpd_tls_auth_only": "yes",
+        "smtpd_tls_protocols": f">={profile.minimum_version}",
+        "smtpd_tls_mandatory_protocols": f">={profile.minimum_version}",
+        "smtpd_tls_exclude_ciphers": ", ".join(profile.excluded),
+    }
+    if state.default_certificate:
+        settings["smtpd_tls_chain_files"] = f"{live}/{material.DEFAULT}"
+    if state.sni_bindings:
+        settings["tls_server_sni_maps"] = f"{map_type}:{live}/{material.SNI_MAP}"
+    return settings
+
+
+def service_options(state: DesiredState, listener: ListenerState, *, live: str) -> dict[str, str]:
+    """Return the ``-o`` settings of one of our services."""
+    options: dict[str, str] = {}
+    if listener.definition.is_for_clients:
+        options |= _client_options(listener)
+    elif listener.tls_mode is TlsMode.NONE:
+        options["smtpd_tls_security_level"] = "none"
+    own = material.own_certificate_file(state, listener)
+    if own:
+        options["smtpd_tls_chain_files"] = f"{live}/{own}"
+    return options
+
+
+def _client_options(listener: ListenerState) -> dict[str, str]:
+    options = {"syslog_name": f"postfix/{listener.service}"}
+    if listener.tls_mode is TlsMode.IMPLICIT:
+        options["smtpd_tls_wrappermode"] = "yes"
+    options["smtpd_tls_security_level"] = "encrypt"
+    options["smtpd_sasl_auth_enable"] = "yes"
+    options["smtpd_tls_auth_only"] = "yes"
+    options["smtpd_delay_reject"] = "no"
+    options["smtpd_client_restrictions"] = ""
+    options["smtpd_helo_restrictions"] = ""
+    options["smtpd_sender_restrictions"] = _ASK_FOR_LOGIN
+    options["smtpd_recipient_restrictions"] = "permit_sasl_authenticated,reject"
+    options["smtpd_relay_restrictions"] = "permit_sasl_authenticated,reject"
+    options["milter_macro_daemon_name"] = "ORIGINATING"
+    return options
+
+
+def find_problems(state: DesiredState, found: PostfixFiles) -> list[Problem]:
+    """Return what on this host keeps the state from being rendered, or would surprise."""
+    problems: list[Problem] = []
+    for listener in _postfix_listeners(state):
+        for entry in _matching_entries(listener, found.master_cf):
+            if entry.command != "smtpd":
+                params = {"entry": entry.name, "command": entry.command}
+                problems.append(
+                    Problem(
+                        "postfix.service_not_understood", subject=listener.service, params=params
+                    )
+                )
+    settings = main_cf.read_parameters(found.main_cf)
+    wants_login = any(
+        item.is_enabled and item.definition.is_for_clients for item in _postfix_listeners(state)
+    )
+    if (
+        wants_login
+        and not settings.get("smtpd_sasl_path")
+        and (settings.get("smtpd_sasl_type", "cyrus") == "cyrus")
+    ):
+        problems.append(Problem("postfix.sasl_not_configured", Severity.ERROR, "submission"))
+    return problems
+
+
+def _render_master_cf(state: DesiredState, text: str, *, live: str) -> str:
+    taken: list[Entry] = []
+    content: list[str] = []
+    for listener in _postfix_listeners(state):
+        matching = _matching_entries(listener, block.remove_block(text))
+        taken += matching
+        earlier = _earlier_entry(listener, text, matching)
+        ours = _OUR_OPTIONS if listener.definition.is_for_clients else _OUR_OPTIONS_ON_25
+        entry = replace(
+            earlier.without_options(ours) if earlier else _new_entry(text),
+            name=master_cf.entry_name(listener.address, listener.port),
+        )
+        if listener.is_enabled:
+            options = service_options(state, listener, live=live)
+            content.append(f"# {listener.service}\n{entry.with_options(options).as_text()}")
+        elif entry.words:
+            # What an admin had set here comes back when the port is opened again.
+            content.append(f"# {listener.service}\n{entry.as_text(mark=master_cf.OFF)}")
+    return master_cf.replace_entries(text, taken, "".join(content))
+
+
+def _postfix_listeners(state: DesiredState) -> list[ListenerState]:
+    return [item for item in state.listeners if item.definition.daemon is Daemon.POSTFIX]
+
+
+def _matching_entries(listener: ListenerState, text: str) -> list[Entry]:
+    """Return the entries that stand for this listener: its port, and an address that meets ours."""
+    ports = {listener.port, SERVICES[listener.service].port}
+    found: list[Entry] = []
+    for entry in master_cf.read_entries(text):
+        where = entry.address_and_port
+        if where is None or where[1] not in ports:
+            continue
+        if ANY_ADDRESS in (where[0], listener.address) or where[0] == listener.address:
+            found.append(entry)
+    return found
+
+
+def _earlier_entry(listener: ListenerState, text: str, matching: list[Entry]) -> Entry | None:
+    """Return the entry whose columns and foreign options live on: ours first, then the admin's."""
+    section = _block_section(text, listener.service)
+    own = [*master_cf.read_entries(section), *master_cf.read_switched_off(section)]
+    return next(iter([*own, *matching]), None)
+
+
+def _block_section(text: str, service: str) -> str:
+    """Return the lines of our block under ``# service``, up to the next service."""
+    wanted: list[str] = []
+    is_inside = False
+    for line in block.read_block(text).splitlines(keepends=True):
+        if line.startswith("# ") and line[2:].strip() in SERVICES:
+            is_inside = line[2:].strip() == service
+        elif is_inside:
+            wanted.append(line)
+    return "".join(wanted)
+
+
+def _new_entry(text: str) -> Entry:
+    """Return a fresh smtpd service, chrooted the way the host's other smtpd services are."""
+    others = [item for item in master_cf.read_entries(text) if item.command == "smtpd"]
+    columns = others[0].columns if others else _NEW_COLUMNS
+    return Entry("", "inet", ("n", columns[1], columns[2], "-", "-"), "smtpd")
