@@ -1,0 +1,67 @@
+"""Fixtures for every test. Each app adds its own part below the people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.core.cache import cache
+from django.db.backends.base.operations import BaseDatabaseOperations
+from django.test import Client
+
+from mailadmin.accounts.models import User
+from mailadmin.accounts.roles import Role
+from mailadmin.audit.triggers import triggers_lifted
+from tests.factories import make_user
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _flush_includes_the_audit_log() -> Iterator[None]:
+    """Let a transactional test empty the append-only log when it cleans up."""
+    execute = BaseDatabaseOperations.execute_sql_flush
+
+    def execute_without_triggers(self: BaseDatabaseOperations, sql_list: Any) -> None:
+        with triggers_lifted(self.connection):
+            execute(self, sql_list)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(BaseDatabaseOperations, "execute_sql_flush", execute_without_triggers)
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _no_rate_limit_left_over() -> Iterator[None]:
+    """Forget the failed logins of the test before."""
+    yield
+    cache.clear()
+
+
+# People
+
+
+@pytest.fixture
+def viewer(db: None) -> User:
+    return make_user(Role.VIEWER, "vera")
+
+
+@pytest.fixture
+def operator(db: None) -> User:
+    return make_user(Role.OPERATOR, "otto")
+
+
+@pytest.fixture
+def administrator(db: None) -> User:
+    return make_user(Role.ADMINISTRATOR, "ada")
+
+
+@pytest.fixture
+def client_of(db: None) -> Callable[[Role | str], Client]:
+    """Return a function that gives a client logged in as somebody with the role."""
+
+    def logged_in(role: Role | str) -> Client:
+        client = Client()
+        client.force_login(make_user(role))
+        return client
+
+    return logged_in
