@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from mailadmin.pki.keys import PrivateKey, describe_key, public_key_id
-from mailadmin.pki.names import NameProblem, normalize_san, parse_address
-from mailadmin.pki.pem import decode_text, find_blocks
-from mailadmin.pki.problems import Problem
+from mailadmin.pki.names import NameProblem, normalize_san
+from mailadmin.pki.pem import decode_text, find_blocks, is_der
+from mailadmin.pki.problems import Param, Problem
+from mailadmin.pki.x509_fields import alternative_names, choose_hash, read_attribute, read_san
 
-MAX_NAMES = 100  # what public authorities accept in one certificate
-CSR_LABELS = frozenset({"CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"})
-_BIG_CURVE_BITS = 384
+CSR_LABEL = "CERTIFICATE REQUEST"
+CSR_LABELS = frozenset({CSR_LABEL, "NEW CERTIFICATE REQUEST"})
 
 
 class CsrProblem(ValueError):  # noqa: N818 - the word is shared with Problem
@@ -78,7 +74,7 @@ def subject_problems(subject: CsrSubject) -> list[Problem]:
                     Problem("csr.country_invalid", subject=name, params={"country": value[:20]})
                 )
         elif len(value) > limit:
-            params = {"field": name, "limit": limit}
+            params: dict[str, Param] = {"field": name, "limit": limit}
             problems.append(Problem("csr.field_too_long", subject=name, params=params))
     return problems
 
@@ -87,48 +83,15 @@ def build_csr(key: PrivateKey, subject: CsrSubject, names: Sequence[str]) -> byt
     """Build and sign a request as PEM, for host names, wildcards and IP addresses.
 
     It asks for no extended key usage: some authorities refuse a request that names one.
-    Raises :class:`CsrProblem` for a bad subject or number of names, and ``NameProblem``.
+    Raises :class:`CsrProblem` for a bad subject, and ``NameProblem`` for bad names.
     """
     problems = subject_problems(subject)
     if problems:
         raise CsrProblem(problems[0])
-    builder = x509.CertificateSigningRequestBuilder(
-        subject_name=_to_name(subject)
-    ).add_extension(alternative_names(names), critical=False)
+    builder = x509.CertificateSigningRequestBuilder(subject_name=_to_name(subject)).add_extension(
+        alternative_names(names), critical=False
+    )
     return builder.sign(key, choose_hash(key)).public_bytes(Encoding.PEM)
-
-
-def alternative_names(names: Sequence[str]) -> x509.SubjectAlternativeName:
-    """Build the SAN extension: A-labels and addresses in the order given, each once.
-
-    Raises ``NameProblem``, and :class:`CsrProblem` when there are none or too many.
-    """
-    normalized = tuple(dict.fromkeys(normalize_san(name) for name in names))
-    if not normalized:
-        raise CsrProblem(Problem("csr.no_names"))
-    if len(normalized) > MAX_NAMES:
-        params = {"count": len(normalized), "limit": MAX_NAMES}
-        raise CsrProblem(Problem("csr.too_many_names", params=params))
-    return x509.SubjectAlternativeName([_to_general_name(name) for name in normalized])
-
-
-def choose_hash(key: PrivateKey) -> hashes.HashAlgorithm:
-    """Return the hash to sign with: SHA-384 for keys on P-384 or larger, else SHA-256."""
-    is_big_curve = isinstance(key, ec.EllipticCurvePrivateKey) and key.key_size >= _BIG_CURVE_BITS
-    return hashes.SHA384() if is_big_curve else hashes.SHA256()
-
-
-def san_texts(san: x509.SubjectAlternativeName) -> tuple[str, ...]:
-    """Return host names (lower case) and single IP addresses as text, in order, each once."""
-    texts = []
-    for entry in san:
-        if isinstance(entry, x509.DNSName):
-            texts.append(entry.value.lower())
-        elif isinstance(entry, x509.IPAddress) and isinstance(
-            entry.value, ipaddress.IPv4Address | ipaddress.IPv6Address
-        ):
-            texts.append(str(entry.value))
-    return tuple(dict.fromkeys(texts))
 
 
 def read_csr(pem: bytes) -> CsrFacts:
@@ -150,14 +113,9 @@ def read_csr(pem: bytes) -> CsrFacts:
 
 
 def _facts_of(csr: x509.CertificateSigningRequest) -> CsrFacts:
-    public_key: PublicKeyTypes = csr.public_key()
-    try:
-        san = csr.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        names = san_texts(san)
-    except x509.ExtensionNotFound:
-        names = ()
+    public_key = csr.public_key()
     return CsrFacts(
-        names=names,
+        names=read_san(csr.extensions),
         subject=csr.subject.rfc4514_string(),
         common_name=read_attribute(csr.subject, NameOID.COMMON_NAME),
         key=describe_key(public_key),
@@ -166,7 +124,7 @@ def _facts_of(csr: x509.CertificateSigningRequest) -> CsrFacts:
 
 
 def _der_of(data: bytes) -> bytes:
-    if data.startswith(b"\x30"):
+    if is_der(data):
         return data
     for block in find_blocks(decode_text(data)):
         if block.label in CSR_LABELS and block.content:
@@ -174,20 +132,13 @@ def _der_of(data: bytes) -> bytes:
     raise CsrProblem(Problem("csr.unreadable"))
 
 
-def read_attribute(name: x509.Name, oid: x509.ObjectIdentifier) -> str:
-    """Return the first value of an attribute of a distinguished name as text, or ``""``."""
-    values = [attribute.value for attribute in name.get_attributes_for_oid(oid)]
-    if not values:
-        return ""
-    value = values[0]
-    return value if isinstance(value, str) else value.decode("utf-8", errors="replace")
-
-
 def _to_name(subject: CsrSubject) -> x509.Name:
     values = {name: getattr(subject, name).strip() for name, _, _ in _FIELDS}
     values["country"] = values["country"].upper()
     values["common_name"] = _to_common_name(values["common_name"])
-    return x509.Name([x509.NameAttribute(oid, values[name]) for name, oid, _ in _FIELDS if values[name]])
+    return x509.Name(
+        [x509.NameAttribute(oid, values[name]) for name, oid, _ in _FIELDS if values[name]]
+    )
 
 
 def _to_common_name(text: str) -> str:
@@ -196,8 +147,3 @@ def _to_common_name(text: str) -> str:
         return normalize_san(text)
     except NameProblem:
         return text
-
-
-def _to_general_name(name: str) -> x509.GeneralName:
-    address = parse_address(name)
-    return x509.IPAddress(address) if address else x509.DNSName(name)

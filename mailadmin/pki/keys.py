@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from mailadmin.pki.pem import PemBlock, decode_text, find_blocks
+from mailadmin.pki.pem import PemBlock, decode_text, find_blocks, is_der
 from mailadmin.pki.problems import Problem
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
@@ -126,7 +126,7 @@ def load_private_key(pem_or_der: bytes, password: str | None = None) -> PrivateK
     Raises :class:`KeyProblem` with ``key.password_needed``, ``key.password_wrong``,
     ``key.unreadable`` or ``key.unsupported``. A password that is not needed is ignored.
     """
-    if pem_or_der.startswith(b"\x30"):
+    if is_der(pem_or_der):
         return _load(pem_or_der, password, load_der_private_key)
     for block in find_blocks(decode_text(pem_or_der)):
         if block.label in KEY_LABELS:
@@ -143,9 +143,7 @@ def load_key_block(block: PemBlock, password: str | None = None) -> PrivateKey:
     return _load(block.to_pem(), password, load_pem_private_key)
 
 
-def _load(
-    encoded: bytes, password: str | None, load: Callable[..., PrivateKeyTypes]
-) -> PrivateKey:
+def _load(encoded: bytes, password: str | None, load: Callable[..., PrivateKeyTypes]) -> PrivateKey:
     """Read the key; a TypeError is how cryptography says that a password is needed."""
     try:
         key = load(encoded, None)

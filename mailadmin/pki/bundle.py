@@ -1,0 +1,202 @@
+"""The upload doctor: takes whatever an administrator has, and says what it is and what it lacks.
+
+:func:`read_parts` takes the input apart, :func:`judge_bundle` puts leaf, chain and key together.
+Neither raises for any input; what is wrong is collected as problems.
+
+=====================  ========  ================================================================
+code                   severity  params
+=====================  ========  ================================================================
+bundle.no_certificate  error
+bundle.no_leaf         error     names: of the authorities' certificates, which is all there is
+bundle.several_leaves  error     names, count: certificates of which the upload names no one key
+key.mismatch           error     name: the uploaded key belongs to another certificate
+key.missing            error     name
+key.unused             warning   name: the right key is known already, the uploaded one is another
+=====================  ========  ================================================================
+
+To these come the problems of ``parts``, ``certificate`` and ``chain``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from mailadmin.pki.certificate import CertificateFacts, certificate_problem, judge_leaf
+from mailadmin.pki.chain import MISSING_INTERMEDIATE, chain_problems, order_chain
+from mailadmin.pki.keys import PrivateKey, public_key_id
+from mailadmin.pki.parts import Parts, read_parts
+from mailadmin.pki.problems import Problem, Severity, has_errors
+
+__all__ = ["Found", "KeySource", "Parts", "Verdict", "judge_bundle", "read_parts"]
+
+NEED_CONFIRMATION = frozenset({MISSING_INTERMEDIATE})
+_NAMES_SHOWN = 3
+_BY_SEVERITY = list(Severity)
+
+
+class KeySource(StrEnum):
+    """Where the private key of the leaf is: in the upload, with the panel, or nowhere."""
+
+    UPLOADED = "uploaded"
+    PENDING = "pending"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True)
+class Found:
+    """How many of each sort an upload held, before anything was judged."""
+
+    leaves: int = 0
+    intermediates: int = 0
+    roots: int = 0
+    keys: int = 0
+    requests: int = 0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What an upload is worth: errors first in ``problems``; ``chain`` without a root.
+
+    ``private_key`` is there when the upload held the leaf's own key.
+    """
+
+    problems: tuple[Problem, ...]
+    found: Found
+    leaf: CertificateFacts | None = None
+    chain: tuple[CertificateFacts, ...] = ()
+    private_key: PrivateKey | None = field(default=None, repr=False)
+    key_source: KeySource = KeySource.MISSING
+
+    @property
+    def is_accepted(self) -> bool:
+        """Tell whether nothing refuses the upload."""
+        return not has_errors(self.problems)
+
+    @property
+    def needs_confirmation(self) -> bool:
+        """Tell whether a warning must be confirmed before the upload is taken."""
+        return self.is_accepted and any(found.code in NEED_CONFIRMATION for found in self.problems)
+
+    @property
+    def key_matches(self) -> bool:
+        """Tell whether the private key of the leaf is at hand."""
+        return self.key_source is not KeySource.MISSING
+
+    @property
+    def chain_pem(self) -> str:
+        """The intermediates as PEM, from the leaf's issuer upwards."""
+        return "".join(facts.pem for facts in self.chain)
+
+
+def judge_bundle(
+    parts: Parts,
+    *,
+    now: datetime,
+    known_key_ids: Container[str] = (),
+    known_intermediates: Sequence[CertificateFacts] = (),
+    known_roots: Sequence[CertificateFacts] = (),
+) -> Verdict:
+    """Find the leaf, its key and its chain among the parts, and judge them together.
+
+    ``known_key_ids``: public key ids of private keys the panel holds, as of pending requests.
+    Known intermediates fill gaps; known roots tell where a chain may end.
+    """
+    keys = {public_key_id(key): key for key in parts.private_keys}
+    leaf, choice_problems = _choose_leaf(parts, keys, known_key_ids)
+    if leaf is None:
+        return Verdict(_sort_problems([*parts.problems, *choice_problems]), _count(parts))
+    source = _find_key(leaf, keys, known_key_ids)
+    others = list(parts.certificates)
+    others.remove(leaf)
+    valid = [facts for facts in known_intermediates if facts.not_before <= now <= facts.not_after]
+    result = order_chain(leaf, others, known_roots, valid)
+    problems = [
+        *parts.problems,
+        *_key_problems(leaf, source, parts),
+        *judge_leaf(leaf, now),
+        *chain_problems(result, now, are_roots_known=bool(known_roots)),
+    ]
+    return Verdict(
+        problems=_sort_problems(problems),
+        found=_count(parts),
+        leaf=leaf,
+        chain=result.chain,
+        private_key=keys.get(leaf.public_key_id),
+        key_source=source,
+    )
+
+
+def _choose_leaf(
+    parts: Parts, uploaded: Mapping[str, PrivateKey], known_key_ids: Container[str]
+) -> tuple[CertificateFacts | None, list[Problem]]:
+    """Return the certificate to serve: one with a key at hand before any other server's.
+
+    The newest of those that share a key. An authority's certificate only if its key was uploaded,
+    so that it can be told why it cannot be served.
+    """
+    certificates = parts.certificates
+    servers = [facts for facts in certificates if not facts.is_ca]
+    for candidates in (
+        [facts for facts in servers if facts.public_key_id in uploaded],
+        [facts for facts in servers if facts.public_key_id in known_key_ids],
+        servers,
+        [facts for facts in certificates if facts.public_key_id in uploaded],
+    ):
+        if len({facts.public_key_id for facts in candidates}) > 1:
+            return None, [_naming("bundle.several_leaves", candidates)]
+        if candidates:
+            return max(candidates, key=lambda facts: (facts.not_before, facts.fingerprint)), []
+    if certificates:
+        return None, [_naming("bundle.no_leaf", certificates)]
+    if has_errors(parts.problems) and not parts.private_keys:
+        return None, []  # what was given could not be read, and that has been said
+    return None, [Problem("bundle.no_certificate")]
+
+
+def _naming(code: str, certificates: Iterable[CertificateFacts]) -> Problem:
+    titles = sorted({facts.title for facts in certificates})
+    shown = ", ".join(titles[:_NAMES_SHOWN])
+    return Problem(code, params={"names": shown, "count": len(titles)})
+
+
+def _find_key(
+    leaf: CertificateFacts, uploaded: Container[str], known_key_ids: Container[str]
+) -> KeySource:
+    if leaf.public_key_id in uploaded:
+        return KeySource.UPLOADED
+    return KeySource.PENDING if leaf.public_key_id in known_key_ids else KeySource.MISSING
+
+
+def _key_problems(leaf: CertificateFacts, source: KeySource, parts: Parts) -> list[Problem]:
+    if parts.private_keys:
+        match source:
+            case KeySource.MISSING:
+                return [certificate_problem("key.mismatch", leaf)]
+            case KeySource.PENDING:
+                return [certificate_problem("key.unused", leaf, Severity.WARNING)]
+            case KeySource.UPLOADED:
+                return []
+    was_key_refused = any(problem.code.startswith("key.") for problem in parts.problems)
+    if source is KeySource.MISSING and not was_key_refused:
+        return [certificate_problem("key.missing", leaf)]
+    return []
+
+
+def _count(parts: Parts) -> Found:
+    authorities = [facts for facts in parts.certificates if facts.is_ca]
+    roots = sum(facts.is_self_signed for facts in authorities)
+    return Found(
+        leaves=len(parts.certificates) - len(authorities),
+        intermediates=len(authorities) - roots,
+        roots=roots,
+        keys=len(parts.private_keys),
+        requests=parts.requests,
+    )
+
+
+def _sort_problems(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Return the problems with errors first, otherwise in their order."""
+    return tuple(sorted(problems, key=lambda problem: _BY_SEVERITY.index(problem.severity)))

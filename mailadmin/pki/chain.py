@@ -1,0 +1,253 @@
+"""From a leaf and a heap of certificates to the chain a server sends: intermediates in order.
+
+A chain goes from the leaf's issuer upwards and holds no root (clients have their own). Whether one
+certificate issued another is decided by its signature, not by names alone.
+
+===========================  ========  ==========================================================
+code                         severity  params
+===========================  ========  ==========================================================
+chain.too_many               error     count, limit
+chain.expired                error     name, not_after: an intermediate
+chain.not_yet_valid          error     name, not_before: an intermediate
+chain.missing_intermediate   warning   issuer: who should have issued the topmost certificate
+chain.root_unknown           warning   issuer; only an info when no roots are known at all
+chain.stranger               warning   name, issuer: it belongs to no part of the chain
+chain.duplicates             info      count
+chain.root_left_out          info      name
+chain.completed              info      name: an intermediate that was already known
+===========================  ========  ==========================================================
+
+The strength of intermediates is judged like that of a leaf (``certificate.weak_signature``,
+``key.rsa_too_small``, ``key.unsupported``). ``Problem.subject`` is the fingerprint.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from mailadmin.pki.certificate import (
+    CertificateFacts,
+    certificate_problem,
+    load_x509,
+    strength_problems,
+)
+from mailadmin.pki.problems import Problem, Severity
+from mailadmin.pki.x509_fields import is_issued_by
+
+MAX_CANDIDATES = 20
+MISSING_INTERMEDIATE = "chain.missing_intermediate"
+
+Path = tuple[CertificateFacts, ...]
+
+
+@dataclass(frozen=True)
+class ChainResult:
+    """A chain in order, and what became of everything else that was given.
+
+    ``root`` is the trust anchor found among the candidates and left out. ``completed`` are the
+    members of the chain that were known before. ``missing_issuer`` names the issuer of the topmost
+    certificate when neither it nor a root is at hand. ``problems`` holds ``chain.too_many``, and
+    then nothing was ordered.
+    """
+
+    chain: Path = ()
+    root: CertificateFacts | None = None
+    strangers: tuple[CertificateFacts, ...] = ()
+    duplicates: int = 0
+    completed: tuple[CertificateFacts, ...] = ()
+    missing_issuer: str | None = None
+    problems: tuple[Problem, ...] = ()
+
+
+def order_chain(
+    leaf: CertificateFacts,
+    candidates: Sequence[CertificateFacts],
+    known_roots: Sequence[CertificateFacts] = (),
+    known_intermediates: Sequence[CertificateFacts] = (),
+) -> ChainResult:
+    """Find the chain above a leaf; the order of the candidates does not matter.
+
+    Every link is a verified signature, and every pair is verified once at most, so that loops and
+    many certificates of one name cost no more than others. Of several ways up the longest is
+    taken: what an authority hands out (cross-signed roots too) is meant to be sent. Known
+    intermediates are used only where the candidates leave a gap.
+    """
+    if len(candidates) > MAX_CANDIDATES:
+        counts = {"count": len(candidates), "limit": MAX_CANDIDATES}
+        return ChainResult(problems=(Problem("chain.too_many", params=counts),))
+    others = _without_duplicates(candidates, leaf)
+    duplicates = len(candidates) - len(others)
+    if leaf.is_self_signed:
+        return ChainResult(strangers=tuple(others), duplicates=duplicates)
+    given_roots = [facts for facts in others if facts.is_self_signed]
+    roots = _Issuers([*given_roots, *known_roots])
+    way = _climb(leaf, others, roots)
+    if way.anchor is None:
+        additions = _select_by_name([leaf, *others], known_intermediates)
+        way = _climb(leaf, [*others, *additions], roots)
+    return _sort_out(leaf, way, others, duplicates)
+
+
+def _without_duplicates(
+    candidates: Iterable[CertificateFacts], leaf: CertificateFacts
+) -> list[CertificateFacts]:
+    """Return each certificate but the leaf once: the last to expire first, then by fingerprint."""
+    unique = {facts.fingerprint: facts for facts in candidates}
+    unique.pop(leaf.fingerprint, None)
+    ordered = sorted(unique.values(), key=lambda facts: facts.fingerprint)
+    return sorted(ordered, key=lambda facts: facts.not_after, reverse=True)
+
+
+class _Issuers:
+    """Certificates that may issue others, found by name and confirmed by signature."""
+
+    def __init__(self, certificates: Iterable[CertificateFacts]) -> None:
+        self._by_subject: dict[str, list[CertificateFacts]] = defaultdict(list)
+        for facts in certificates:
+            if _may_issue(facts):
+                self._by_subject[facts.subject].append(facts)
+
+    def find_issuers(self, facts: CertificateFacts) -> Iterator[CertificateFacts]:
+        """Yield each one whose key signed the certificate."""
+        named = self._by_subject.get(facts.issuer, ())
+        if named:
+            parsed = load_x509(facts)
+            yield from (issuer for issuer in named if is_issued_by(parsed, load_x509(issuer)))
+
+    def find_anchor(self, facts: CertificateFacts) -> CertificateFacts | None:
+        """Return one that issued the certificate, or that it is a cross-signed copy of."""
+        found = itertools.chain(self.find_issuers(facts), self._find_twins(facts))
+        return next(found, None)
+
+    def _find_twins(self, facts: CertificateFacts) -> Iterator[CertificateFacts]:
+        """Yield each one with the same name and key, as the root behind a cross-signed copy."""
+        for twin in self._by_subject.get(facts.subject, ()):
+            if twin.public_key_id == facts.public_key_id:
+                yield twin
+
+
+def _may_issue(facts: CertificateFacts) -> bool:
+    if facts.version == 1:  # roots older than basic constraints
+        return facts.is_self_signed
+    return facts.is_ca and (not facts.key_usages or "keyCertSign" in facts.key_usages)
+
+
+@dataclass(frozen=True)
+class _Way:
+    """A way up from the leaf (which is not part of it), and the root that it leads to."""
+
+    path: Path = ()
+    anchor: CertificateFacts | None = None
+
+
+def _climb(leaf: CertificateFacts, candidates: Iterable[CertificateFacts], roots: _Issuers) -> _Way:
+    """Return the longest way that leads to a root, or else the longest way.
+
+    Breadth first, each certificate visited once: a loop ends where it closes.
+    """
+    issuers = _Issuers(facts for facts in candidates if not facts.is_self_signed)
+    visited = {leaf.fingerprint}
+    ways = [_Way(anchor=roots.find_anchor(leaf))]
+    queue = deque(ways)
+    while queue:
+        way = queue.popleft()
+        for issuer in issuers.find_issuers(way.path[-1] if way.path else leaf):
+            if issuer.fingerprint not in visited:
+                visited.add(issuer.fingerprint)
+                longer = _Way((*way.path, issuer), roots.find_anchor(issuer) or way.anchor)
+                ways.append(longer)
+                queue.append(longer)
+    anchored = [way for way in ways if way.anchor]
+    return max(anchored or ways, key=lambda way: len(way.path))
+
+
+def _select_by_name(
+    below: Iterable[CertificateFacts], known: Sequence[CertificateFacts]
+) -> list[CertificateFacts]:
+    """Return the known intermediates that could stand above these, going by their names."""
+    by_subject: dict[str, list[CertificateFacts]] = defaultdict(list)
+    for facts in known:
+        if not facts.is_self_signed:
+            by_subject[facts.subject].append(facts)
+    selected: list[CertificateFacts] = []
+    queue = deque(below)
+    while queue and len(selected) < MAX_CANDIDATES:
+        found = by_subject.pop(queue.popleft().issuer, [])
+        selected.extend(found)
+        queue.extend(found)
+    return selected[:MAX_CANDIDATES]
+
+
+def _sort_out(
+    leaf: CertificateFacts, way: _Way, others: Sequence[CertificateFacts], duplicates: int
+) -> ChainResult:
+    given = {facts.fingerprint for facts in others}
+    root = way.anchor if way.anchor and way.anchor.fingerprint in given else None
+    used = {facts.fingerprint for facts in (*way.path, *((root,) if root else ()))}
+    top = way.path[-1] if way.path else leaf
+    return ChainResult(
+        chain=way.path,
+        root=root,
+        strangers=tuple(facts for facts in others if facts.fingerprint not in used),
+        duplicates=duplicates,
+        completed=tuple(facts for facts in way.path if facts.fingerprint not in given),
+        missing_issuer=None if way.anchor else top.issuer_title,
+    )
+
+
+def chain_problems(
+    result: ChainResult, now: datetime, *, are_roots_known: bool = False
+) -> list[Problem]:
+    """Say what is wrong with a chain, and what was done with everything that is not part of it.
+
+    ``are_roots_known``: the roots of public authorities were at hand when the chain was ordered.
+    """
+    return [
+        *result.problems,
+        *(problem for facts in result.chain for problem in _intermediate_problems(facts, now)),
+        *_gap_problems(result, are_roots_known),
+        *_leftover_problems(result),
+    ]
+
+
+def _intermediate_problems(facts: CertificateFacts, now: datetime) -> Iterator[Problem]:
+    if facts.is_expired(now):
+        yield certificate_problem("chain.expired", facts, not_after=facts.not_after.isoformat())
+    elif now < facts.not_before:
+        begin = facts.not_before.isoformat()
+        yield certificate_problem("chain.not_yet_valid", facts, not_before=begin)
+    yield from strength_problems(facts)
+
+
+def _gap_problems(result: ChainResult, are_roots_known: bool) -> Iterator[Problem]:
+    """Tell a missing intermediate from a missing root, which is no fault.
+
+    Nothing in a certificate says whether its issuer is a root. But public authorities never sign a
+    server certificate with their root, and a certificate of an authority that fits nowhere shows
+    that the one between is missing.
+    """
+    if result.missing_issuer is None:
+        return
+    params = {"issuer": result.missing_issuer}
+    if not result.chain or any(facts.is_ca for facts in result.strangers):
+        yield Problem(MISSING_INTERMEDIATE, Severity.WARNING, params=params)
+    else:
+        severity = Severity.WARNING if are_roots_known else Severity.INFO
+        yield Problem("chain.root_unknown", severity, params=params)
+
+
+def _leftover_problems(result: ChainResult) -> Iterator[Problem]:
+    for facts in result.completed:
+        yield certificate_problem("chain.completed", facts, Severity.INFO)
+    for facts in result.strangers:
+        yield certificate_problem(
+            "chain.stranger", facts, Severity.WARNING, issuer=facts.issuer_title
+        )
+    if result.root:
+        yield certificate_problem("chain.root_left_out", result.root, Severity.INFO)
+    if result.duplicates:
+        yield Problem("chain.duplicates", Severity.INFO, params={"count": result.duplicates})

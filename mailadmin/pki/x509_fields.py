@@ -1,0 +1,102 @@
+"""What requests and certificates share: alternative names, subjects, hashes, signatures."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+
+from mailadmin.pki.keys import PrivateKey
+from mailadmin.pki.names import NameProblem, normalize_san, parse_address
+from mailadmin.pki.problems import Problem
+
+MAX_NAMES = 100  # what public authorities accept in one certificate
+_BIG_CURVE_BITS = 384
+
+
+def alternative_names(names: Sequence[str]) -> x509.SubjectAlternativeName:
+    """Build the SAN extension: A-labels and addresses in the order given, each once.
+
+    Raises ``NameProblem``, also with ``name.none_given`` and ``name.too_many``.
+    """
+    normalized = tuple(dict.fromkeys(normalize_san(name) for name in names))
+    if not normalized:
+        raise NameProblem(Problem("name.none_given"))
+    if len(normalized) > MAX_NAMES:
+        counts = {"count": len(normalized), "limit": MAX_NAMES}
+        raise NameProblem(Problem("name.too_many", params=counts))
+    return x509.SubjectAlternativeName([_general_name(name) for name in normalized])
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    address = parse_address(name)
+    return x509.IPAddress(address) if address else x509.DNSName(name)
+
+
+def read_san(extensions: x509.Extensions) -> tuple[str, ...]:
+    """Return host names (lower case) and single IP addresses as text, in order, each once."""
+    try:
+        san = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ()
+    texts = []
+    for entry in san:
+        if isinstance(entry, x509.DNSName):
+            texts.append(entry.value.lower())
+        elif isinstance(entry, x509.IPAddress) and isinstance(
+            entry.value, ipaddress.IPv4Address | ipaddress.IPv6Address
+        ):
+            texts.append(str(entry.value))
+    return tuple(dict.fromkeys(texts))
+
+
+def read_attribute(name: x509.Name, oid: x509.ObjectIdentifier) -> str:
+    """Return the first value of an attribute of a distinguished name as text, or ``""``."""
+    for attribute in name.get_attributes_for_oid(oid):
+        value = attribute.value
+        return value if isinstance(value, str) else value.decode("utf-8", errors="replace")
+    return ""
+
+
+def choose_hash(key: PrivateKey) -> hashes.SHA256 | hashes.SHA384:
+    """Return the hash to sign with: SHA-384 for a key on P-384 or larger, else SHA-256."""
+    is_big_curve = isinstance(key, ec.EllipticCurvePrivateKey) and key.key_size >= _BIG_CURVE_BITS
+    return hashes.SHA384() if is_big_curve else hashes.SHA256()
+
+
+def is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Tell whether the issuer's name and key really stand behind a certificate's signature.
+
+    Also for SHA-1 and MD5, which are verified here only to name what carries them as too weak.
+    """
+    if certificate.issuer != issuer.subject:
+        return False
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except InvalidSignature:
+        return False
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return _has_old_signature_of(certificate, issuer)
+    return True
+
+
+def _has_old_signature_of(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    try:
+        key = issuer.public_key()
+        old_hash = certificate.signature_hash_algorithm
+        signature, signed = certificate.signature, certificate.tbs_certificate_bytes
+        if not isinstance(old_hash, hashes.SHA1 | hashes.MD5):
+            return False
+        if isinstance(key, rsa.RSAPublicKey):
+            key.verify(signature, signed, padding.PKCS1v15(), old_hash)
+        elif isinstance(key, ec.EllipticCurvePublicKey):
+            key.verify(signature, signed, ec.ECDSA(old_hash))
+        else:
+            return False
+    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
+        return False
+    return True
