@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 REDACTED = "[redacted]"
 _SECRET_SETTING = re.compile(
-    r"(?i)^(?P<head>[ +\-]?\s*#?.*?\b[\w.]*(?:passw(?:or)?d|secret|passphrase|api_key|token)\w*\s*=\s*)"
+    r"(?i)^(?P<head>.*?\b[\w.]*(?:passw(?:or)?d|secret|passphrase|api_key|token)\w*\s*=\s*)"
     r"(?P<value>\S.*)$"
 )
 _SECRET_IN_ADDRESS = re.compile(r"(?P<head>://[^/\s:@]+:)[^/\s@]+(?=@)")
@@ -56,6 +56,10 @@ def redact(text: str) -> str:
             is_in_key = not _KEY_END.search(line)
             lines.append(REDACTED)
             continue
-        line = _SECRET_SETTING.sub(rf"\g<head>{REDACTED}", line)
-        lines.append(_SECRET_IN_ADDRESS.sub(rf"\g<head>{REDACTED}", line))
+        lines.append(_redact_line(line))
     return "\n".join(lines) + ("\n" if text.endswith("\n") else "")
+
+
+def _redact_line(line: str) -> str:
+    line = _SECRET_SETTING.sub(rf"\g<head>{REDACTED}", line)
+    return _SECRET_IN_ADDRESS.sub(rf"\g<head>{REDACTED}", line)

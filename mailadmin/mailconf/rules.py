@@ -40,7 +40,7 @@ from mailadmin.mailconf.profiles import PROFILES
 from mailadmin.mailconf.services import Daemon, Protocol, TlsMode
 from mailadmin.mailconf.state import ANY_ADDRESS, DesiredState, ListenerState
 from mailadmin.pki.names import is_covered
-from mailadmin.pki.problems import Problem, Severity
+from mailadmin.pki.problems import Param, Problem, Severity
 
 _HOST_NAME = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))+")
 
@@ -89,7 +89,7 @@ def judge_values(listener: ListenerState) -> Iterator[Problem]:
         address = {"address": listener.address}
         yield Problem("listener.address_invalid", subject=name, params=address)
     if listener.tls_mode not in listener.definition.tls_modes:
-        mode = {"tls_mode": str(listener.tls_mode), "port": port}
+        mode: dict[str, Param] = {"tls_mode": str(listener.tls_mode), "port": port}
         yield Problem("listener.tls_mode_impossible", subject=name, params=mode)
 
 
@@ -153,13 +153,13 @@ def _certificate_rules(state: DesiredState, now: datetime) -> Iterator[Problem]:
         if certificate is None:
             yield Problem("certificate.unknown", subject=fingerprint)
             continue
-        params = {"label": certificate.label}
+        params: dict[str, Param] = {"label": certificate.label}
         if certificate.not_after <= now:
-            ended = {"not_after": certificate.not_after.isoformat()}
-            yield Problem("certificate.expired", subject=fingerprint, params=params | ended)
+            params["not_after"] = certificate.not_after.isoformat()
+            yield Problem("certificate.expired", subject=fingerprint, params=params)
         if certificate.not_before > now:
-            begins = {"not_before": certificate.not_before.isoformat()}
-            yield Problem("certificate.not_yet_valid", subject=fingerprint, params=params | begins)
+            params["not_before"] = certificate.not_before.isoformat()
+            yield Problem("certificate.not_yet_valid", subject=fingerprint, params=params)
 
 
 def _served_fingerprints(state: DesiredState) -> list[str]:

@@ -1,0 +1,182 @@
+"""What a port must show to be proven, what it showed, and how the two differ.
+
+Whoever looks (the agent's probe) and whoever judges are apart: this module is the judge, and the
+same for a deployment, for *Check now* and for the overview.
+
+============================  ==================================================================
+code                          when
+============================  ==================================================================
+probe.closed                  nothing answers where a port should be open
+probe.timeout                 something accepts the connection but does not speak in time
+probe.still_open              a port that should be closed answers
+probe.wrong_greeting          what answers does not speak the protocol
+probe.tls_failed              the TLS handshake fails
+probe.starttls_missing        the upgrade to TLS is not offered (mail would go on in clear)
+probe.other_certificate       another leaf than the wanted one is presented
+probe.mail_without_login      465 or 587 takes mail from somebody who has not logged in
+probe.login_in_clear          a password would be accepted before TLS
+probe.tls_required            port 25 refuses servers that cannot speak TLS (RFC 3207 4)
+probe.tls_not_required        587 goes on without TLS
+============================  ==================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+from mailadmin.mailconf.services import SERVICES, Protocol, TlsMode
+from mailadmin.mailconf.state import ANY_ADDRESS, DesiredState, ListenerState
+from mailadmin.pki.problems import Param, Problem, Severity
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """One port, asked for one host name (SNI) or for none, and what it should show."""
+
+    service: str
+    address: str
+    port: int
+    is_open: bool
+    tls_mode: TlsMode
+    sni_name: str = ""
+    fingerprint: str = ""
+    is_login_required: bool = True
+
+    @property
+    def protocol(self) -> Protocol:
+        """Return the conversation spoken here."""
+        return SERVICES[self.service].protocol
+
+    @property
+    def target(self) -> tuple[str, int]:
+        """Return where to connect: a listener on every address is asked on the loopback."""
+        return ("127.0.0.1" if self.address == ANY_ADDRESS else self.address), self.port
+
+    @property
+    def key(self) -> tuple[str, str, int, str]:
+        """Return what tells one expectation from another."""
+        return self.service, self.address, self.port, self.sni_name
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What one connection showed. ``dialogue`` holds what was said, by ``client`` or ``server``."""
+
+    service: str
+    address: str
+    port: int
+    sni_name: str = ""
+    is_open: bool = False
+    error: str = ""
+    error_text: str = ""
+    tls_version: str = ""
+    cipher: str = ""
+    fingerprint: str = ""
+    certificate: Mapping[str, Any] = field(default_factory=dict)
+    chain: tuple[Mapping[str, Any], ...] = ()
+    is_starttls_offered: bool | None = None
+    is_clear_login_offered: bool | None = None
+    reply_without_tls: str = ""
+    reply_without_login: str = ""
+    dialogue: tuple[tuple[str, str], ...] = ()
+    elapsed_ms: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {
+            name: [list(item) if isinstance(item, tuple) else dict(item) for item in value]
+            if isinstance(value, tuple)
+            else dict(value)
+            if isinstance(value, Mapping)
+            else value
+            for name in self.__slots__
+            if (value := getattr(self, name)) is not None
+        }
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Self:
+        """Read the JSON form back; unknown fields of a newer agent are left out."""
+        known = {name: value[name] for name in cls.__slots__ if name in value}
+        known["chain"] = tuple(known.get("chain", ()))
+        known["dialogue"] = tuple((who, text) for who, text in known.get("dialogue", ()))
+        return cls(**known)
+
+
+def expectations(state: DesiredState) -> tuple[Expectation, ...]:
+    """Return what every port of the state must show, without SNI and for every bound name."""
+    return tuple(
+        expectation for listener in state.listeners for expectation in _expected(state, listener)
+    )
+
+
+def _expected(state: DesiredState, listener: ListenerState) -> Iterator[Expectation]:
+    is_encrypted = listener.is_enabled and listener.is_encrypted
+    plain = Expectation(
+        service=listener.service,
+        address=listener.address,
+        port=listener.port,
+        is_open=listener.is_enabled,
+        tls_mode=listener.tls_mode,
+        fingerprint=state.certificate_for(listener) if is_encrypted else "",
+        is_login_required=listener.is_login_required,
+    )
+    yield plain
+    if is_encrypted:
+        for binding in state.sni_bindings:
+            yield replace(plain, sni_name=binding.host_name, fingerprint=binding.certificate)
+
+
+def judge(expected: Expectation, seen: Seen) -> list[Problem]:
+    """Return how what was seen differs from what should be; empty when it is proven."""
+    return list(_differences(expected, seen))
+
+
+def _differences(expected: Expectation, seen: Seen) -> Iterator[Problem]:
+    if not expected.is_open:
+        if seen.is_open:
+            yield _problem(expected, "probe.still_open")
+        return
+    if not seen.is_open:
+        yield _problem(expected, "probe.closed", detail=seen.error_text)
+        return
+    if seen.error:
+        yield _problem(expected, seen.error, detail=seen.error_text)
+    elif expected.fingerprint and seen.fingerprint != expected.fingerprint:
+        found = str(seen.certificate.get("label", ""))
+        yield _problem(
+            expected,
+            "probe.other_certificate",
+            wanted=expected.fingerprint,
+            found=seen.fingerprint,
+            label=found,
+        )
+    yield from _policy_differences(expected, seen)
+
+
+def _policy_differences(expected: Expectation, seen: Seen) -> Iterator[Problem]:
+    if expected.tls_mode is TlsMode.STARTTLS and seen.is_clear_login_offered:
+        yield _problem(expected, "probe.login_in_clear")
+    if expected.protocol is not Protocol.SMTP:
+        return
+    if expected.service == "smtp":
+        if seen.reply_without_tls.startswith("530"):
+            yield _problem(expected, "probe.tls_required", reply=seen.reply_without_tls)
+        return
+    if seen.reply_without_login and not seen.reply_without_login.startswith("5"):
+        yield _problem(expected, "probe.mail_without_login", reply=seen.reply_without_login)
+    if seen.reply_without_tls and not seen.reply_without_tls.startswith("5"):
+        yield _problem(expected, "probe.tls_not_required", reply=seen.reply_without_tls)
+
+
+def _problem(about: Expectation, code: str, **params: str) -> Problem:
+    where: dict[str, Param] = {"address": about.address, "port": about.port}
+    if about.sni_name:
+        where["sni_name"] = about.sni_name
+    return Problem(code, Severity.ERROR, about.service, where | params)
+
+
+def as_before(expected: Expectation, seen: Seen) -> Expectation:
+    """Return the expectation that a port shows again what it showed: the proof of a rollback."""
+    return replace(expected, is_open=seen.is_open, fingerprint=seen.fingerprint)
