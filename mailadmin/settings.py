@@ -63,6 +63,11 @@ MASTER_KEY_FILE = Path(os.environ.get("MAILADMIN_MASTER_KEY_FILE", SECRETS_DIR /
 ALLOWED_HOSTS = _words("MAILADMIN_ALLOWED_HOSTS", "localhost 127.0.0.1 [::1]")
 CSRF_TRUSTED_ORIGINS = _words("MAILADMIN_TRUSTED_ORIGINS", "")
 
+# The public authorities a chain may end at: Debian's package ca-certificates.
+TRUST_STORE_FILE = Path(
+    os.environ.get("MAILADMIN_TRUST_STORE", "/etc/ssl/certs/ca-certificates.crt")
+)
+
 AGENT_SOCKET = Path(os.environ.get("MAILADMIN_AGENT_SOCKET", paths.agent_socket(RUN_DIR)))
 # How often beat asks the agent to look at every port, in seconds.
 PROBE_INTERVAL = int(os.environ.get("MAILADMIN_PROBE_INTERVAL", "300"))
@@ -146,6 +151,14 @@ else:
     }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
+# Counts failed logins and remembers used one-time codes: all web processes must see the same.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "accounts_cache",
+    }
+}
+
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = [
     "django.contrib.auth.backends.ModelBackend",
@@ -168,6 +181,7 @@ ACCOUNT_ADAPTER = "mailadmin.accounts.adapter.ClosedSignupAdapter"
 ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 ACCOUNT_SESSION_REMEMBER = False
+MFA_ADAPTER = "mailadmin.accounts.mfa.EncryptingMFAAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = "mailadmin"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, ClassVar
 
+from django.conf import settings
 from django.db import models
 from django.urls import reverse
 
@@ -98,15 +99,15 @@ class Certificate(models.Model):
     def __str__(self) -> str:
         return self.label
 
+    def get_absolute_url(self) -> str:
+        """Return the page of this certificate."""
+        return reverse("certificates:detail", args=[self.pk])
+
     @property
     def label(self) -> str:
         """Return the name people know it by: the first name it covers, in readable form."""
         first = self.names[0] if self.names else self.common_name
         return pki_names.display_name(first) if first else self.fingerprint[:16]
-
-    def get_absolute_url(self) -> str:
-        """Return the page of this certificate."""
-        return reverse("certificates:detail", args=[self.pk])
 
     def days_left(self, now: datetime) -> int:
         """Return whole days until it expires; negative when it has."""
@@ -121,3 +122,20 @@ class Certificate(models.Model):
             "not_after": self.not_after.isoformat(),
             "key": self.key_description,
         }
+
+
+class SealedUpload(models.Model):
+    """What somebody uploaded, kept for minutes while they answer a question about it.
+
+    Only :mod:`mailadmin.certificates.sealed_uploads` opens it, with the master key *and* the token
+    that the page of that person holds; the row alone, or both without the page, open nothing.
+    """
+
+    token_hash = models.CharField(max_length=64, unique=True)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    ciphertext = models.BinaryField()
+    nonce = models.BinaryField()
+    expires_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"upload {self.pk}"

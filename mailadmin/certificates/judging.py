@@ -1,0 +1,38 @@
+"""The verdict over an upload, with all that the panel knows: its keys, its chains, the roots."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from mailadmin.certificates import selectors
+from mailadmin.certificates.trust import find_trusted_roots, read_certificates
+from mailadmin.pki.bundle import Parts, Verdict, judge_bundle, read_parts
+from mailadmin.pki.certificate import CertificateFacts
+
+PASSWORD_CODES = frozenset({"key.password_needed", "key.password_wrong"})
+
+
+def judge_upload(inputs: Sequence[bytes], *, now: datetime, password: str | None = None) -> Verdict:
+    """Read the inputs and judge them; never raises for their content, and stores nothing."""
+    return judge_parts(read_parts(inputs, password or None), now=now)
+
+
+def judge_parts(parts: Parts, *, now: datetime) -> Verdict:
+    """Judge what was read before; see :func:`judge_upload`."""
+    certificates = parts.certificates
+    return judge_bundle(
+        parts,
+        now=now,
+        known_key_ids=selectors.find_key_ids(facts.public_key_id for facts in certificates),
+        known_intermediates=_find_intermediates(certificates),
+        known_roots=find_trusted_roots(),
+    )
+
+
+def _find_intermediates(certificates: Sequence[CertificateFacts]) -> list[CertificateFacts]:
+    """Return the intermediates that came with other certificates of the same issuers."""
+    issuers = {facts.issuer for facts in certificates}
+    chains = {chain for issuer in sorted(issuers) for chain in selectors.find_chains_of(issuer)}
+    found = (facts for chain in sorted(chains) for facts in read_certificates(chain.encode()))
+    return list({facts.fingerprint: facts for facts in found}.values())

@@ -1,0 +1,121 @@
+"""Reading certificates, requests and keys. Every function costs a fixed number of queries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from django.db.models import (
+    Case,
+    Exists,
+    IntegerField,
+    OuterRef,
+    Q,
+    QuerySet,
+    Value,
+    When,
+)
+
+from mailadmin.certificates.models import Certificate, CertificateSigningRequest, PrivateKey
+
+# The rows of the apps above that can name a certificate, by the relations they give it.
+_USES = ("default_for", "listeners", "sni_bindings")
+_IS_USED = Q()
+for _relation in _USES:
+    _IS_USED |= Q(**{f"{_relation}__isnull": False})
+_MOST_KNOWN_CHAINS = 20
+
+
+class UseKind(StrEnum):
+    """In which role a certificate is wanted."""
+
+    DEFAULT = "default"
+    LISTENER = "listener"
+    HOST_NAME = "host_name"
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """One place where a certificate is wanted: a mail server, a listener, a host name (SNI)."""
+
+    kind: UseKind
+    where: str
+
+
+def list_certificates(*, now: datetime) -> QuerySet[Certificate]:
+    """Return the certificates by urgency: those in use by what is left, then the spare ones.
+
+    Expired ones that nobody uses come last. What the list shows of their use is prefetched.
+    """
+    is_used = Exists(Certificate.objects.filter(_IS_USED, pk=OuterRef("pk")))
+    return (
+        Certificate.objects.filter(deleted_at=None)
+        .annotate(is_used=is_used)
+        .annotate(
+            urgency=Case(
+                When(is_used=True, then=Value(0)),
+                When(not_after__gt=now, then=Value(1)),
+                default=Value(2),
+                output_field=IntegerField(),
+            )
+        )
+        .order_by("urgency", "not_after", "pk")
+        .defer("leaf_pem", "chain_pem")
+        .prefetch_related(*_USES)
+    )
+
+
+def find_uses(certificate: Certificate) -> list[Use]:
+    """Return every place where the certificate is wanted, as the rows say it now."""
+    servers = certificate.default_for.values_list("host_name", flat=True)
+    listeners = certificate.listeners.order_by("port").values_list("service", "port")
+    names = certificate.sni_bindings.values_list("host_name", flat=True)
+    return [
+        *(Use(UseKind.DEFAULT, host) for host in servers),
+        *(Use(UseKind.LISTENER, f"{service} ({port})") for service, port in listeners),
+        *(Use(UseKind.HOST_NAME, name) for name in names),
+    ]
+
+
+def list_pending_requests() -> QuerySet[CertificateSigningRequest]:
+    """Return the requests that wait for their certificate, newest first."""
+    return CertificateSigningRequest.objects.filter(status=CertificateSigningRequest.Status.PENDING)
+
+
+def find_pending_request(public_key_id: str) -> CertificateSigningRequest | None:
+    """Return the request that waits for a certificate with this public key."""
+    return list_pending_requests().filter(public_key_id=public_key_id).first()
+
+
+def find_key_ids(public_key_ids: Iterable[str]) -> set[str]:
+    """Return those of the public keys whose private key is here."""
+    return set(
+        PrivateKey.objects.filter(public_key_id__in=set(public_key_ids)).values_list(
+            "public_key_id", flat=True
+        )
+    )
+
+
+def find_chains_of(issuer: str) -> list[str]:
+    """Return the chains (PEM) that other certificates of this issuer came with."""
+    return list(
+        Certificate.objects.filter(issuer=issuer)
+        .exclude(chain_pem="")
+        .order_by("-pk")
+        .values_list("chain_pem", flat=True)[:_MOST_KNOWN_CHAINS]
+    )
+
+
+def find_related(certificate: Certificate) -> QuerySet[Certificate]:
+    """Return the other certificates with the very same names: what it replaced or is replaced by.
+
+    Names are compared as stored, in order; deleted ones are part of the history.
+    """
+    return (
+        Certificate.objects.filter(names=certificate.names)
+        .exclude(pk=certificate.pk)
+        .order_by("-not_before")
+        .defer("leaf_pem", "chain_pem")
+    )

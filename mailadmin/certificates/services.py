@@ -1,0 +1,335 @@
+"""Changing what the panel holds: requests, certificates and their keys.
+
+Each function is one transaction with one audit event. Keys are drawn before it begins, for RSA
+takes seconds and a transaction keeps other writers waiting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from mailadmin.audit.actors import Actor
+from mailadmin.audit.services import record_event
+from mailadmin.certificates import selectors
+from mailadmin.certificates.custody import open_key_pem, seal_key
+from mailadmin.certificates.errors import CertificateRefusedError
+from mailadmin.certificates.models import Certificate, CertificateSigningRequest, PrivateKey
+from mailadmin.certificates.trust import read_certificates
+from mailadmin.pki.bundle import Verdict
+from mailadmin.pki.certificate import (
+    CertificateFacts,
+    certificate_problem,
+    make_self_signed,
+    read_certificate,
+)
+from mailadmin.pki.csr import CsrSubject, build_csr, read_csr
+from mailadmin.pki.keys import KeyKind, generate_key
+from mailadmin.pki.problems import Problem, Severity
+
+_NAME_LENGTH = 255
+_SERIAL_LENGTH = 64
+_NAMES_IN_EVENT = 100
+
+Origin = Certificate.Origin
+Status = CertificateSigningRequest.Status
+
+
+class StoreResult(StrEnum):
+    """What storing a certificate changed."""
+
+    ADDED = "added"
+    RESTORED = "restored"
+    COMPLETED = "completed"
+    KNOWN = "known"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A stored certificate, what that changed, and the request it answers."""
+
+    certificate: Certificate
+    result: StoreResult
+    csr: CertificateSigningRequest | None = None
+
+
+def create_request(
+    *, actor: Actor, subject: CsrSubject, names: Sequence[str], key_kind: KeyKind
+) -> CertificateSigningRequest:
+    """Draw a key and build a request with it; the key waits here, sealed, for its certificate.
+
+    Raises ``CsrProblem`` and ``NameProblem`` for values that no request can have, and
+    ``CustodyProblem`` when keys cannot be sealed.
+    """
+    key = generate_key(key_kind)
+    pem = build_csr(key, subject, names).decode("ascii")
+    facts = read_csr(pem.encode())
+    with transaction.atomic():
+        csr = CertificateSigningRequest.objects.create(
+            common_name=facts.common_name,
+            names=list(facts.names),
+            subject={name: value for name, value in asdict(subject).items() if value},
+            pem=pem,
+            public_key_id=facts.public_key_id,
+            key_description=facts.key,
+            private_key=seal_key(key),
+            created_by=actor.name,
+        )
+        _record_request(actor, csr, "request.created", after=_request_snapshot(csr))
+    return csr
+
+
+@transaction.atomic
+def cancel_request(*, actor: Actor, csr: CertificateSigningRequest) -> CertificateSigningRequest:
+    """Give up a pending request and destroy its key.
+
+    Raises :class:`CertificateRefusedError` with ``request.not_pending``.
+    """
+    row = CertificateSigningRequest.objects.select_for_update().get(pk=csr.pk)
+    if row.status != Status.PENDING:
+        params = {"status": row.status}
+        raise CertificateRefusedError(Problem("request.not_pending", params=params))
+    key, row.private_key = row.private_key, None
+    row.status = Status.CANCELLED
+    row.save(update_fields=["private_key", "status"])
+    is_destroyed = _destroy_key_if_unused(key)
+    _record_request(
+        actor,
+        row,
+        "request.cancelled",
+        before=_request_snapshot(row) | {"status": str(Status.PENDING)},
+        after={"status": str(row.status), "is_key_destroyed": is_destroyed},
+    )
+    return row
+
+
+@transaction.atomic
+def store_certificate(
+    *,
+    actor: Actor,
+    verdict: Verdict,
+    is_confirmed: bool = False,
+    origin: Origin = Origin.UPLOADED,
+) -> Stored:
+    """Store what the verdict found: the leaf, its chain, and its key if the upload held one.
+
+    Storing the same leaf again adds what was missing (its chain, its key) or changes nothing.
+    Raises :class:`CertificateRefusedError` with the verdict's errors, or with its warnings when
+    one must be confirmed and was not; ``CustodyProblem`` when keys cannot be sealed or opened.
+    """
+    leaf = _require_acceptance(verdict, is_confirmed)
+    key = _take_key(verdict, leaf)
+    csr = selectors.find_pending_request(leaf.public_key_id)
+    if csr is not None:
+        csr.status = Status.ISSUED
+        csr.save(update_fields=["status"])
+        origin = Origin.REQUESTED
+    row = Certificate.objects.select_for_update().filter(fingerprint=leaf.fingerprint).first()
+    if row is None:
+        row = _insert(actor, leaf, verdict.chain_pem, origin, key)
+        _record(actor, row, "certificate.added", after=_snapshot(row) | _answer(csr))
+        return Stored(row, StoreResult.ADDED, csr)
+    return Stored(row, _complete(actor, row, verdict, key), csr)
+
+
+def create_self_signed(
+    *, actor: Actor, names: Sequence[str], key_kind: KeyKind, now: datetime, days: int = 365
+) -> Certificate:
+    """Draw a key and make a certificate signed by itself, for a start without an authority.
+
+    Raises ``NameProblem`` for names no certificate can have, and ``CustodyProblem``.
+    """
+    key = generate_key(key_kind)
+    leaf = read_certificate(make_self_signed(key, names, now, days))
+    with transaction.atomic():
+        row = _insert(actor, leaf, "", Origin.SELF_SIGNED, seal_key(key))
+        _record(actor, row, "certificate.added", after=_snapshot(row))
+    return row
+
+
+@transaction.atomic
+def register_found_certificate(*, actor: Actor, leaf_pem: str, chain_pem: str = "") -> Certificate:
+    """Remember a certificate that the mail server was found to serve; its key stays there.
+
+    One that is known already is returned as it is; one that was deleted is taken back.
+    Raises ``CertificateProblem`` for text that is no certificate.
+    """
+    leaf = read_certificate(leaf_pem.encode())
+    row = Certificate.objects.select_for_update().filter(fingerprint=leaf.fingerprint).first()
+    if row is None:
+        chain = "".join(facts.pem for facts in read_certificates(chain_pem.encode()))
+        row = _insert(actor, leaf, chain, Origin.FOUND, None)
+        _record(actor, row, "certificate.found", after=_snapshot(row))
+    elif row.deleted_at is not None:
+        row.deleted_at = None
+        row.save(update_fields=["deleted_at"])
+        _record(actor, row, "certificate.found", after=_snapshot(row))
+    return row
+
+
+@transaction.atomic
+def delete_certificate(*, actor: Actor, certificate: Certificate) -> bool:
+    """Take a certificate out of the list and destroy its key; the public part stays for history.
+
+    Returns whether a key was destroyed: not when another certificate or request needs it. Raises
+    :class:`CertificateRefusedError` with ``certificate.in_use`` or ``certificate.deleted``.
+    """
+    row = Certificate.objects.select_for_update().get(pk=certificate.pk)
+    if row.deleted_at is not None:
+        raise _refusal("certificate.deleted", row, label=row.label)
+    uses = selectors.find_uses(row)
+    if uses:
+        where = ", ".join(f"{use.where} ({use.kind})" for use in uses)
+        raise _refusal("certificate.in_use", row, where=where)
+    before = _snapshot(row)
+    key, row.private_key = row.private_key, None
+    row.deleted_at = timezone.now()
+    row.save(update_fields=["private_key", "deleted_at"])
+    is_destroyed = _destroy_key_if_unused(key)
+    after = {"is_key_destroyed": is_destroyed}
+    _record(actor, row, "certificate.deleted", before=before, after=after)
+    return is_destroyed
+
+
+def _require_acceptance(verdict: Verdict, is_confirmed: bool) -> CertificateFacts:
+    if not verdict.is_accepted or verdict.leaf is None:
+        errors = (item for item in verdict.problems if item.severity is Severity.ERROR)
+        raise CertificateRefusedError(*errors)
+    if verdict.needs_confirmation and not is_confirmed:
+        raise CertificateRefusedError(Problem("upload.confirmation_needed"))
+    return verdict.leaf
+
+
+def _take_key(verdict: Verdict, leaf: CertificateFacts) -> PrivateKey:
+    """Seal the uploaded key, or make sure that the one that waits here can still be opened."""
+    if verdict.private_key is not None:
+        return seal_key(verdict.private_key)
+    row = PrivateKey.objects.filter(public_key_id=leaf.public_key_id).first()
+    if row is None:  # the request was cancelled since the verdict
+        raise CertificateRefusedError(certificate_problem("key.missing", leaf))
+    open_key_pem(row)
+    return row
+
+
+def _insert(
+    actor: Actor, leaf: CertificateFacts, chain_pem: str, origin: Origin, key: PrivateKey | None
+) -> Certificate:
+    return Certificate.objects.create(
+        fingerprint=leaf.fingerprint,
+        leaf_pem=leaf.pem,
+        chain_pem=chain_pem,
+        common_name=leaf.common_name[:_NAME_LENGTH],
+        names=list(leaf.names),
+        subject=leaf.subject,
+        issuer=leaf.issuer,
+        issuer_name=leaf.issuer_title[:_NAME_LENGTH],
+        serial=leaf.serial_hex[:_SERIAL_LENGTH],
+        not_before=leaf.not_before,
+        not_after=leaf.not_after,
+        key_description=leaf.key,
+        public_key_id=leaf.public_key_id,
+        is_self_signed=leaf.is_self_signed,
+        private_key=key,
+        origin=origin,
+        created_by=actor.name,
+    )
+
+
+def _complete(actor: Actor, row: Certificate, verdict: Verdict, key: PrivateKey) -> StoreResult:
+    """Add to a known certificate what it lacked: its key, its chain, or its place in the list."""
+    before = _snapshot(row)
+    was_deleted, row.deleted_at = row.deleted_at is not None, None
+    row.private_key = key
+    # A chain with a gap never replaces one that may be whole.
+    if verdict.chain and not (row.chain_pem and verdict.needs_confirmation):
+        row.chain_pem = verdict.chain_pem
+    after = _snapshot(row)
+    if before == after:
+        return StoreResult.KNOWN
+    row.save(update_fields=["deleted_at", "private_key", "chain_pem"])
+    verb = "certificate.restored" if was_deleted else "certificate.completed"
+    _record(actor, row, verb, before=before, after=after)
+    return StoreResult.RESTORED if was_deleted else StoreResult.COMPLETED
+
+
+def _destroy_key_if_unused(key: PrivateKey | None) -> bool:
+    """Delete the key unless a certificate or a pending request needs it. Return whether it went."""
+    if key is None or key.certificates.exists():
+        return False
+    if key.requests.filter(status=Status.PENDING).exists():
+        return False
+    key.requests.update(private_key=None)
+    key.delete()
+    return True
+
+
+def _refusal(code: str, row: Certificate, **params: str) -> CertificateRefusedError:
+    return CertificateRefusedError(Problem(code, subject=row.fingerprint, params=params))
+
+
+def _snapshot(row: Certificate) -> dict[str, Any]:
+    """Return what an event says of a certificate; a list of thousands of names is cut short."""
+    return row.as_snapshot() | {
+        "names": row.names[:_NAMES_IN_EVENT],
+        "origin": str(row.origin),
+        "intermediates": row.chain_pem.count("-----BEGIN "),
+        "is_key_here": row.private_key_id is not None,
+        "is_deleted": row.deleted_at is not None,
+    }
+
+
+def _request_snapshot(csr: CertificateSigningRequest) -> dict[str, Any]:
+    return {
+        "names": csr.names,
+        "subject": csr.subject,
+        "key": csr.key_description,
+        "status": str(csr.status),
+    }
+
+
+def _answer(csr: CertificateSigningRequest | None) -> dict[str, Any]:
+    return {"answers_request": csr.pk} if csr else {}
+
+
+def _record(
+    actor: Actor,
+    row: Certificate,
+    verb: str,
+    *,
+    before: dict[str, Any] | None = None,
+    after: dict[str, Any] | None = None,
+) -> None:
+    record_event(
+        actor=actor,
+        verb=verb,
+        object_type="certificate",
+        object_id=row.pk,
+        object_label=row.label,
+        before=before,
+        after=after,
+    )
+
+
+def _record_request(
+    actor: Actor,
+    csr: CertificateSigningRequest,
+    verb: str,
+    *,
+    before: dict[str, Any] | None = None,
+    after: dict[str, Any] | None = None,
+) -> None:
+    record_event(
+        actor=actor,
+        verb=verb,
+        object_type="request",
+        object_id=csr.pk,
+        object_label=str(csr),
+        before=before,
+        after=after,
+    )

@@ -1,0 +1,43 @@
+"""The public authorities that this machine trusts (Debian's package ca-certificates)."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+from django.conf import settings
+
+from mailadmin.pki.certificate import (
+    CERTIFICATE_LABELS,
+    CertificateFacts,
+    CertificateProblem,
+    read_certificate,
+)
+from mailadmin.pki.pem import decode_text, find_blocks
+
+
+def find_trusted_roots() -> tuple[CertificateFacts, ...]:
+    """Return the roots of the machine's trust store; none when it has no such store."""
+    path: Path = settings.TRUST_STORE_FILE
+    try:
+        changed_at = path.stat().st_mtime_ns
+    except OSError:
+        return ()
+    return _read_roots(path, changed_at)
+
+
+@lru_cache(maxsize=1)
+def _read_roots(path: Path, changed_at: int) -> tuple[CertificateFacts, ...]:  # noqa: ARG001  # part of the cache's key
+    return tuple(read_certificates(path.read_bytes()))
+
+
+def read_certificates(pem: bytes) -> list[CertificateFacts]:
+    """Return every certificate of a PEM text that can be read, in order."""
+    found = []
+    for block in find_blocks(decode_text(pem)):
+        if block.label in CERTIFICATE_LABELS and block.content:
+            try:
+                found.append(read_certificate(block.content))
+            except CertificateProblem:
+                continue
+    return found
