@@ -1,0 +1,151 @@
+"""Reading what the listeners should be, what was applied, and what lies between.
+
+Every function costs a fixed number of queries, however many listeners and names there are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from mailadmin.certificates.models import Certificate
+from mailadmin.listeners.models import Listener, SniBinding
+from mailadmin.mailconf.plan import Change, describe_changes
+from mailadmin.mailconf.rules import check_state
+from mailadmin.mailconf.services import SERVICES, TlsMode
+from mailadmin.mailconf.state import CertificateMaterial, DesiredState, ListenerState
+from mailadmin.mailconf.state import SniBinding as BindingState
+from mailadmin.pki.problems import Problem
+from mailadmin.servers.models import MailServer
+
+_LONGEST_ID = 9  # digits; a longer number is the start of a fingerprint
+_ORDER = {name: position for position, name in enumerate(SERVICES)}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """The rows of one server, read once."""
+
+    server: MailServer
+    listeners: tuple[Listener, ...]
+    bindings: tuple[SniBinding, ...]
+
+    @property
+    def certificates(self) -> dict[str, Certificate]:
+        """Return every certificate the rows name, by fingerprint, in a fixed order."""
+        named = [
+            self.server.default_certificate,
+            *(listener.certificate for listener in self.listeners),
+            *(binding.certificate for binding in self.bindings),
+        ]
+        found = {item.fingerprint: item for item in named if item is not None}
+        return dict(sorted(found.items()))
+
+    def as_state(self) -> DesiredState:
+        """Return the typed form: public parts only, keys never."""
+        return DesiredState(
+            host_name=self.server.host_name,
+            tls_profile=self.server.tls_profile,
+            default_certificate=_fingerprint(self.server.default_certificate),
+            listeners=tuple(listener_state(listener) for listener in self.listeners),
+            sni_bindings=tuple(
+                BindingState(binding.host_name, binding.certificate.fingerprint)
+                for binding in self.bindings
+            ),
+            certificates=tuple(map(certificate_material, self.certificates.values())),
+        )
+
+
+def read_wanted(server: MailServer) -> Wanted:
+    """Read the rows of the server: listeners in the order of the registry, names by alphabet."""
+    listeners = Listener.objects.filter(server=server).select_related("certificate")
+    bindings = SniBinding.objects.filter(server=server).select_related("certificate")
+    return Wanted(
+        server=server,
+        listeners=tuple(sorted(listeners, key=lambda item: _ORDER[item.service])),
+        bindings=tuple(bindings.order_by("host_name")),
+    )
+
+
+def desired_state(server: MailServer) -> DesiredState:
+    """Return what is wanted of the server, with the public parts of the certificates it uses."""
+    return read_wanted(server).as_state()
+
+
+def applied_state(server: MailServer) -> DesiredState | None:
+    """Return the last state that was proven on the host, or ``None`` before the first."""
+    return DesiredState.from_dict(server.applied_state) if server.applied_state else None
+
+
+def changes_between(applied: DesiredState | None, desired: DesiredState) -> tuple[Change, ...]:
+    """Return what applying would change; before the first apply all that is open is new."""
+    nothing = DesiredState(
+        host_name=desired.host_name, listeners=(), tls_profile=desired.tls_profile
+    )
+    return describe_changes(applied or nothing, desired)
+
+
+def pending_changes(server: MailServer) -> tuple[Change, ...]:
+    """Return what is wanted but not applied yet."""
+    return changes_between(applied_state(server), desired_state(server))
+
+
+def state_problems(server: MailServer, now: datetime) -> list[Problem]:
+    """Return every rule that the wanted state breaks, errors first."""
+    return check_state(desired_state(server), now)
+
+
+def find_listener(server: MailServer, service: str) -> Listener | None:
+    """Return the listener of this service, if the server has one."""
+    return (
+        Listener.objects.filter(server=server, service=service)
+        .select_related("certificate")
+        .first()
+    )
+
+
+def assignable_certificates() -> list[Certificate]:
+    """Return the certificates that a port or name can be given: all but the deleted ones."""
+    rows = Certificate.objects.filter(deleted_at=None).defer("leaf_pem", "chain_pem")
+    return list(rows.order_by("-not_after", "-pk"))
+
+
+def find_certificates(text: str) -> list[Certificate]:
+    """Return the certificates that a person means by an id or the start of a fingerprint."""
+    typed = text.strip().replace(":", "").lower()
+    if typed.isdecimal() and len(typed) <= _LONGEST_ID:
+        by_id = list(Certificate.objects.filter(pk=int(typed), deleted_at=None)[:1])
+        if by_id:
+            return by_id
+    matching = Certificate.objects.filter(fingerprint__startswith=typed, deleted_at=None)
+    return list(matching.order_by("pk")[:2]) if typed else []
+
+
+def listener_state(listener: Listener) -> ListenerState:
+    """Return the typed form of a row."""
+    return ListenerState(
+        service=listener.service,
+        is_enabled=listener.is_enabled,
+        address=listener.address,
+        port=listener.port,
+        tls_mode=TlsMode(listener.tls_mode),
+        is_login_required=listener.is_login_required,
+        certificate=_fingerprint(listener.certificate),
+    )
+
+
+def certificate_material(certificate: Certificate) -> CertificateMaterial:
+    """Return the public parts of a certificate as the agent is told them."""
+    return CertificateMaterial(
+        fingerprint=certificate.fingerprint,
+        label=certificate.label,
+        names=tuple(certificate.names),
+        not_before=certificate.not_before,
+        not_after=certificate.not_after,
+        leaf_pem=certificate.leaf_pem,
+        chain_pem=certificate.chain_pem,
+    )
+
+
+def _fingerprint(certificate: Certificate | None) -> str:
+    return certificate.fingerprint if certificate else ""

@@ -1,0 +1,164 @@
+"""One sentence for every problem of :mod:`mailadmin.mailconf.rules` and of our own services."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from mailadmin.accounts.relative_time import exact_words
+from mailadmin.listeners.sentences.words import address_words, service_words, subject_words
+from mailadmin.mailconf.services import SERVICES
+from mailadmin.pki.names import both_forms
+from mailadmin.pki.problems import Problem
+
+# %(who)s is what the problem is about in words; the rest are its parameters.
+PROBLEMS: dict[str, Promise] = {
+    # mailconf.rules: errors
+    "listener.duplicate_port": _(
+        "%(who)s and %(other_words)s would both listen on %(place)s. Give one of them another "
+        "port or address, or switch it off."
+    ),
+    "listener.port_invalid": _(
+        "Port %(port)s does not exist. Use a number from 1 to 65535; the usual one is "
+        "%(usual_port)s."
+    ),
+    "listener.address_invalid": _(
+        "“%(address)s” is not an IP address. Write * to listen on every address of the machine."
+    ),
+    "listener.tls_mode_impossible": _("%(who)s cannot work this way. %(reason)s"),
+    "smtp.login_required": _(
+        "Port %(port)s would ask other mail servers for a login, and they have none: no mail "
+        "would arrive. Do not require a login here."
+    ),
+    "submission.without_login": _(
+        "Anybody could send mail through port %(port)s without logging in, and spammers find such "
+        "a port within hours. Require a login."
+    ),
+    "submission.without_tls": _(
+        "Port %(port)s would take passwords in clear: anyone on the way can read them. "
+        "Require STARTTLS."
+    ),
+    "certificate.none_assigned": _(
+        "Port %(port)s is encrypted but has no certificate. Choose one for it, or a default one "
+        "for all ports."
+    ),
+    "certificate.unknown": _(
+        "The certificate %(fingerprint)s is not here any more. Choose another one."
+    ),
+    "certificate.expired": _(
+        "The certificate %(label)s expired on %(not_after_words)s: mail programs would refuse to "
+        "connect. Choose another one."
+    ),
+    "certificate.not_yet_valid": _(
+        "The certificate %(label)s is not valid before %(not_before_words)s: mail programs would "
+        "refuse to connect until then."
+    ),
+    "certificate.shared_by_protocol": _(
+        "%(who)s and %(other_words)s must serve the same certificate: Dovecot chooses it by "
+        "protocol, not by port. To show different ones, use host names."
+    ),
+    "certificate.own_with_sni": _(
+        "%(who)s cannot have a certificate of its own while host names have theirs: Dovecot "
+        "refuses both at once. Let it use the default one, or remove the host names."
+    ),
+    "sni.name_invalid": _(
+        "“%(subject)s” is not a host name that can be bound: write it in full, without wildcards."
+    ),
+    "profile.unknown": _("There is no TLS profile called “%(subject)s”. Choose another one."),
+    # mailconf.rules: warnings
+    "smtp.without_tls": _(
+        "Port %(port)s does not offer STARTTLS: mail from other servers travels in clear, and some "
+        "servers refuse to deliver."
+    ),
+    "login.in_clear": _(
+        "Port %(port)s (%(who)s) will take passwords in clear: anyone on the way can read them."
+    ),
+    "certificate.name_not_covered": _(
+        "The certificate %(label)s does not cover %(host_name_words)s, the name of this server: "
+        "mail programs that connect to it will warn or refuse."
+    ),
+    "sni.name_not_covered": _(
+        "The certificate %(label)s does not cover %(who)s: mail programs that ask for this name "
+        "will warn or refuse."
+    ),
+    "imap.none_left": _("No IMAP port would be open: nobody could read mail with a mail program."),
+    "submission.none_left": _(
+        "Neither 465 nor 587 would be open: nobody could send mail with a mail program."
+    ),
+    "smtp.closed": _("Port 25 would be closed: no mail from other servers would arrive."),
+    # our own services
+    "listener.unknown": _("There is no service called “%(subject)s” here. Known: %(services)s."),
+    "login.always_required": _("%(who)s has no use without a login, so it always requires one."),
+    "certificate.deleted": _(
+        "The certificate %(label)s was deleted and its key destroyed, so it cannot be served. "
+        "Choose another one."
+    ),
+    "undo.nothing_applied": _("Nothing has been applied yet, so there is nothing to go back to."),
+    # names, as judged by mailadmin.pki.names
+    "name.empty": _("Write the host name."),
+    "name.invalid": _("“%(name)s” is not a host name."),
+    "name.not_qualified": _("“%(name)s” is not a full host name. Write it like mail.example.org."),
+    "name.wildcard_not_allowed": _(
+        "“%(name)s” is a wildcard. Clients ask for one name at a time: write it in full."
+    ),
+    "name.wildcard_misplaced": _("“%(name)s” has a * where none can be. Write the name in full."),
+    "name.public_suffix": _("“%(name)s” belongs to everybody: write a name below it."),
+}
+
+_WHY_IMPOSSIBLE: dict[str, Promise] = {
+    "smtp": _(
+        "Port 25 must not require TLS (RFC 3207): other servers that cannot encrypt still have "
+        "to deliver."
+    ),
+    "implicit": _("This port is encrypted from the first byte and knows nothing else (RFC 8314)."),
+    "upgrade": _("This port starts in clear and is upgraded by STARTTLS."),
+}
+
+
+def say_problem(problem: Problem | Mapping[str, Any]) -> str:
+    """Return a problem, or its JSON form, as a sentence.
+
+    A code that has no sentence here is told as it is, with what it is about.
+    """
+    told = problem if isinstance(problem, Problem) else Problem.from_dict(problem)
+    sentence = PROBLEMS.get(told.code)
+    if sentence is None:
+        return f"{told.code} ({told.subject})" if told.subject else told.code
+    return str(sentence) % _words(told)
+
+
+def _words(problem: Problem) -> dict[str, object]:
+    params = dict(problem.params)
+    words: dict[str, object] = {
+        "who": subject_words(problem.subject),
+        "subject": problem.subject,
+        "fingerprint": problem.subject[:16],
+        "services": ", ".join(SERVICES),
+        "reason": _say_why_impossible(problem.subject),
+        **params,
+    }
+    if problem.subject in SERVICES:
+        words["usual_port"] = SERVICES[problem.subject].port
+    if "other" in params:
+        words["other_words"] = service_words(str(params["other"]))
+    if "address" in params and "port" in params:
+        words["place"] = address_words(str(params["address"]), str(params["port"]))
+    if "host_name" in params:
+        words["host_name_words"] = both_forms(str(params["host_name"]))
+    for name in ("not_after", "not_before"):
+        if name in params:
+            words[f"{name}_words"] = exact_words(datetime.fromisoformat(str(params[name])))
+    return words
+
+
+def _say_why_impossible(service: str) -> str:
+    if service not in SERVICES:
+        return ""
+    if service == "smtp":
+        return str(_WHY_IMPOSSIBLE["smtp"])
+    is_implicit = SERVICES[service].usual_tls_mode == "implicit"
+    return str(_WHY_IMPOSSIBLE["implicit" if is_implicit else "upgrade"])
