@@ -192,3 +192,40 @@ def _new_entry(text: str) -> Entry:
     others = [item for item in master_cf.read_entries(text) if item.command == "smtpd"]
     columns = others[0].columns if others else _NEW_COLUMNS
     return Entry("", "inet", ("n", columns[1], columns[2], "-", "-"), "smtpd")
+
+
+def read_listeners(found: PostfixFiles, default_address: str = ANY_ADDRESS) -> list[ListenerState]:
+    """Return Postfix's listeners as the files have them now."""
+    settings = main_cf.read_parameters(found.main_cf)
+    level = settings.get("smtpd_tls_security_level", "")
+    is_offered = level in {"may", "encrypt"} or settings.get("smtpd_use_tls") == "yes"
+    listeners: list[ListenerState] = []
+    for name, service in SERVICES.items():
+        if service.daemon is not Daemon.POSTFIX:
+            continue
+        entry = _entry_on_port(found.master_cf, service.port) or _own_entry(found, name)
+        address, port = (entry and entry.address_and_port) or (ANY_ADDRESS, service.port)
+        is_clear = name == "smtp" and entry is not None and not is_offered
+        listeners.append(
+            ListenerState(
+                service=name,
+                is_enabled=entry is not None,
+                address=default_address if address == ANY_ADDRESS else address,
+                port=port,
+                tls_mode=TlsMode.NONE if is_clear else service.usual_tls_mode,
+                is_login_required=service.is_login_expected,
+            )
+        )
+    return listeners
+
+
+def _entry_on_port(text: str, port: int) -> Entry | None:
+    for entry in master_cf.read_entries(text):
+        where = entry.address_and_port
+        if where and where[1] == port:
+            return entry
+    return None
+
+
+def _own_entry(found: PostfixFiles, service: str) -> Entry | None:
+    return next(iter(master_cf.read_entries(_block_section(found.master_cf, service))), None)

@@ -1,0 +1,118 @@
+"""Ask the agent. Only :mod:`mailadmin.deployments.runner` does."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mailadmin.agent import protocol
+from mailadmin.agent.protocol import (
+    AgentError,
+    ApplyReport,
+    PlanReport,
+    Request,
+    StepEvent,
+    Verb,
+)
+from mailadmin.mailconf.proof import Expectation, Seen
+from mailadmin.mailconf.state import DesiredState
+from mailadmin.pki.problems import Problem
+
+# The agent tells a step at least this often; silence for longer means that it is gone.
+_LONGEST_SILENCE = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class AgentClient:
+    """The agent behind one Unix socket. Every call opens its own connection."""
+
+    socket_path: Path
+    request_id: str = ""
+
+    def observe(self) -> dict[str, Any]:
+        """Return versions, listeners and certificates as found on the host."""
+        return self._ask(Verb.OBSERVE, {})
+
+    def plan(self, state: DesiredState) -> PlanReport:
+        """Return what applying the state would change. Nothing is changed."""
+        params = {"state": state.as_dict(with_pem=True, with_key=True)}
+        return PlanReport.from_dict(self._ask(Verb.PLAN, params))
+
+    def apply(
+        self,
+        state: DesiredState,
+        *,
+        digest: str,
+        deployment_id: str,
+        on_step: Callable[[StepEvent], None],
+    ) -> ApplyReport:
+        """Apply the planned state, or learn how it went if this deployment was asked for before."""
+        params = {
+            "state": state.as_dict(with_pem=True, with_key=True),
+            "digest": digest,
+            "deployment_id": deployment_id,
+        }
+        return self._follow(Verb.APPLY, params, on_step)
+
+    def probe(self, expected: Sequence[Expectation]) -> list[Seen]:
+        """Return what each port shows now."""
+        rows = [
+            {
+                "service": item.service,
+                "address": item.address,
+                "port": item.port,
+                "is_open": item.is_open,
+                "tls_mode": str(item.tls_mode),
+                "sni_name": item.sni_name,
+            }
+            for item in expected
+        ]
+        answer = self._ask(Verb.PROBE, {"expected": rows})
+        return [Seen.from_dict(item) for item in answer["seen"]]
+
+    def _ask(self, verb: Verb, params: dict[str, Any]) -> dict[str, Any]:
+        return self._converse(verb, params, lambda event: None)
+
+    def _follow(
+        self, verb: Verb, params: dict[str, Any], on_step: Callable[[StepEvent], None]
+    ) -> ApplyReport:
+        answer = self._converse(verb, params, lambda event: on_step(StepEvent.from_dict(event)))
+        return ApplyReport.from_dict(answer)
+
+    def _converse(
+        self, verb: Verb, params: dict[str, Any], on_event: Callable[[dict[str, Any]], None]
+    ) -> dict[str, Any]:
+        for message in self._messages(Request(verb, params, self.request_id)):
+            if "event" in message:
+                on_event(message["event"])
+            elif "error" in message:
+                raise AgentError(Problem.from_dict(message["error"]))
+            elif isinstance(message.get("result"), dict):
+                return dict(message["result"])
+        raise AgentError.because("agent.hung_up", verb=str(verb))
+
+    def _messages(self, request: Request) -> Iterator[dict[str, Any]]:
+        line = protocol.encode(
+            {
+                "verb": str(request.verb),
+                "params": request.params,
+                "request_id": request.request_id,
+            }
+        )
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(_LONGEST_SILENCE)
+            try:
+                connection.connect(str(self.socket_path))
+                connection.sendall(line)
+                with connection.makefile("rb") as answers:
+                    while answer := answers.readline(protocol.MAX_MESSAGE + 1):
+                        yield protocol.decode(answer)
+            except TimeoutError:
+                raise AgentError.because("agent.silent", verb=str(request.verb)) from None
+            except OSError as error:
+                raise AgentError.because(
+                    "agent.unreachable", detail=error.strerror or "no answer"
+                ) from None

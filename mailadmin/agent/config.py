@@ -1,0 +1,93 @@
+"""Where the agent finds Postfix, Dovecot and its own folder: one JSON file, mode 0600."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+
+class ConfigError(Exception):
+    """The agent's configuration file cannot be used; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class PostfixPaths:
+    """Postfix as installed: its configuration folder (absolute: postfix -c wants that)."""
+
+    config_directory: Path
+    command_directory: Path
+
+    @property
+    def main_cf(self) -> Path:
+        """Return main.cf."""
+        return self.config_directory / "main.cf"
+
+    @property
+    def master_cf(self) -> Path:
+        """Return master.cf."""
+        return self.config_directory / "master.cf"
+
+
+@dataclass(frozen=True, slots=True)
+class DovecotPaths:
+    """Dovecot as installed, and the drop-in that is ours."""
+
+    config_file: Path
+    dropin: Path
+    base_dir: Path
+    command_directory: Path
+
+
+@dataclass(frozen=True, slots=True)
+class AgentConfig:
+    """Everything the agent must be told; the panel never sends a path."""
+
+    socket: Path
+    state_dir: Path
+    allowed_uids: frozenset[int]
+    postfix: PostfixPaths
+    dovecot: DovecotPaths
+    # Seconds between two applies: reloads closer together starve Postfix under load (measured).
+    spacing: float = 5.0
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read the file. Raises :class:`ConfigError`."""
+        try:
+            value = json.loads(path.read_text(encoding="utf-8"))
+            return cls.from_dict(value)
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise ConfigError(f"{path} is not a complete agent configuration: {error}") from None
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Self:
+        """Read the JSON form. Raises ``KeyError``, ``TypeError`` or ``ValueError``."""
+        postfix, dovecot = value["postfix"], value["dovecot"]
+        return cls(
+            socket=_absolute(value["socket"]),
+            state_dir=_absolute(value["state_dir"]),
+            allowed_uids=frozenset(int(uid) for uid in value.get("allowed_uids", [0])),
+            postfix=PostfixPaths(
+                config_directory=_absolute(postfix["config_directory"]),
+                command_directory=_absolute(postfix.get("command_directory", "/usr/sbin")),
+            ),
+            dovecot=DovecotPaths(
+                config_file=_absolute(dovecot["config_file"]),
+                dropin=_absolute(dovecot["dropin"]),
+                base_dir=_absolute(dovecot["base_dir"]),
+                command_directory=_absolute(dovecot.get("command_directory", "/usr/sbin")),
+            ),
+            spacing=float(value.get("spacing", 5.0)),
+        )
+
+
+def _absolute(text: str) -> Path:
+    path = Path(text)
+    if not path.is_absolute():
+        raise ValueError(f"{text} is not an absolute path")
+    return path

@@ -1,0 +1,193 @@
+"""Dovecot on this host: its version, its parser, its re-read and its reload."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+from pathlib import Path
+
+import psutil
+
+from mailadmin.agent.config import DovecotPaths
+from mailadmin.agent.host.files import FileState
+from mailadmin.agent.host.programs import Finished, find_program, run
+from mailadmin.agent.protocol import AgentError
+
+_VERSION = re.compile(r"(\d+)\.(\d+)\S*")
+# Dovecot's process title says so; "dovecot" alone would also match a shell script.
+_MASTER_NAME = "dovecot"
+
+
+class DovecotHost:
+    """One Dovecot instance. Never ``doveadm service stop``: it panics the master (measured)."""
+
+    def __init__(self, paths: DovecotPaths) -> None:
+        self.paths = paths
+
+    def version(self) -> str:
+        """Return the version as Dovecot says it, for example ``2.3.19.1``."""
+        done = run([find_program("dovecot", self.paths.command_directory), "--version"])
+        match = _VERSION.search(done.words)
+        if not match:
+            raise AgentError.because("dovecot.version_unknown", words=done.words)
+        return match[0]
+
+    def read_dropin(self) -> FileState:
+        """Return our file, which need not exist yet."""
+        return FileState.read(self.paths.dropin)
+
+    def read_settings(self) -> str:
+        """Return every setting as Dovecot reads it (``doveconf -a``); holds paths, not keys."""
+        done = self._doveconf(self.paths.config_file, "-a")
+        if not done.is_ok:
+            raise AgentError.because("dovecot.config_broken", words=done.words)
+        return done.words
+
+    def read_protocols(self) -> tuple[str, ...]:
+        """Return the protocols that are switched on and therefore have their login service."""
+        done = self._doveconf(self.paths.config_file, "-h", "protocols")
+        if not done.is_ok:
+            raise AgentError.because("dovecot.config_broken", words=done.words)
+        return tuple(done.words.replace("{", " ").replace("}", " ").replace("= yes", "").split())
+
+    def read_setting(self, name: str) -> str:
+        """Return one setting as the files give it; empty if there is none of that name."""
+        done = self._doveconf(self.paths.config_file, "-h", name)
+        return done.words.strip() if done.is_ok else ""
+
+    def is_running(self) -> bool:
+        """Tell whether the master lives."""
+        return self.master_pid() is not None
+
+    def master_pid(self) -> int | None:
+        """Return the master's process number, or None."""
+        try:
+            pid = int((self.paths.base_dir / "master.pid").read_text().strip())
+            process = psutil.Process(pid)
+            is_alive = process.name() == _MASTER_NAME and (process.status() != psutil.STATUS_ZOMBIE)
+        except (OSError, ValueError, psutil.Error):
+            return None
+        return pid if is_alive else None
+
+    def check(self, dropin: str, staging: Path) -> None:
+        """Ask Dovecot's own parser about a staged copy. Raises :class:`AgentError` with its words.
+
+        ``-x`` makes it open the certificate files too; what it prints then holds keys and is
+        never kept.
+        """
+        folder = self.paths.config_file.parent
+        shutil.copytree(folder, staging, symlinks=True)
+        target = staging / self.paths.dropin.relative_to(folder)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
+        target.write_bytes(dropin.encode("utf-8", "surrogateescape"))
+        config = staging / self.paths.config_file.name
+        done = run([self._program("doveconf"), "-c", config, "-n", "-x"], hide=True)
+        if not done.is_ok:
+            words = done.words.replace(f"{staging}/", "")
+            raise AgentError.because("dovecot.check_failed", words=words)
+        self._check_is_effective(config, dropin)
+
+    def _check_is_effective(self, config: Path, dropin: str) -> None:
+        """Refuse when another file, read later, overrides ours or ours is not read at all."""
+        for line in dropin.splitlines():
+            name, _, value = line.partition(" = ")
+            if name not in {"ssl_cert", "ssl_server_cert_file"}:
+                continue
+            done = self._doveconf(config, "-h", name)
+            if done.words.strip() != value.strip():
+                raise AgentError.because("dovecot.dropin_overridden", name, found=done.words[:200])
+            return
+
+    def reread(self) -> None:
+        """Make Dovecot parse its files again without a reload: new connections follow, no
+        session ends, and a file it cannot use is refused while the old settings stay.
+
+        The request is the one its master makes at SIGHUP (src/config/config-connection.c, 2.3.19
+        and 2.4.1). Internal to Dovecot: whoever calls this proves the result and can fall back to
+        :meth:`reload`. Raises :class:`AgentError`.
+        """
+        is_new = version_numbers(self.version()) >= (2, 4)
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+                connection.settimeout(5)
+                connection.connect(str(self.paths.base_dir / "config"))
+                answer = _reread_new(connection) if is_new else _reread_old(connection)
+        except OSError as error:
+            detail = error.strerror or "no answer"
+            raise AgentError.because("dovecot.reread_unavailable", detail=detail) from None
+        if answer is not None:
+            raise AgentError.because("dovecot.reread_refused", words=answer)
+
+    def reload(self) -> None:
+        """Tell the master to read its files and move its ports. Raises :class:`AgentError`."""
+        program = self._program("doveadm")
+        done = run([program, "-c", self.paths.config_file, "reload"])
+        if not done.is_ok:
+            raise AgentError.because("dovecot.reload_failed", words=done.words)
+
+    def start(self) -> None:
+        """Start a master that died. Raises :class:`AgentError`."""
+        program = find_program("dovecot", self.paths.command_directory)
+        done = run([program, "-c", self.paths.config_file])
+        if not done.is_ok:
+            raise AgentError.because("dovecot.start_failed", words=done.words)
+
+    def is_answering(self) -> bool:
+        """Tell whether logins are served: the auth socket is unlinked and made anew by a reload,
+        and a Postfix smtpd that starts in between gives up for its throttle time (measured)."""
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+                connection.settimeout(1)
+                connection.connect(str(self.paths.base_dir / "login" / "login"))
+        except OSError:
+            return False
+        return True
+
+    def _doveconf(self, config: Path, *arguments: str) -> Finished:
+        return run([self._program("doveconf"), "-c", config, *arguments])
+
+    def _program(self, name: str) -> Path:
+        return find_program(name, self.paths.command_directory)
+
+
+def version_numbers(version: str) -> tuple[int, int]:
+    """Return major and minor of a version such as ``2.3.19.1``. Raises :class:`AgentError`."""
+    match = _VERSION.match(version)
+    if not match:
+        raise AgentError.because("dovecot.version_unknown", words=version)
+    return int(match[1]), int(match[2])
+
+
+def _reread_old(connection: socket.socket) -> str | None:
+    """Ask 2.3; returns the error it answers, or None. The answer itself (settings) is dropped."""
+    connection.sendall(b"VERSION\tconfig\t2\t0\nREQ\tmodule=master\n")
+    answer = bytearray()
+    while b"\n\n" not in answer and b"\nERROR " not in answer:
+        part = connection.recv(65536)
+        if not part:
+            return "the connection was closed"
+        answer += part
+    _, found, error = bytes(answer).partition(b"\nERROR ")
+    return error.decode(errors="replace").strip() if found else None
+
+
+def _reread_new(connection: socket.socket) -> str | None:
+    """Ask 2.4; it answers ``+`` with a file descriptor, or ``-`` and the reason."""
+    connection.sendall(b"VERSION\tconfig\t3\t0\nREQ\treload\n")
+    answer = b""
+    while True:
+        part, descriptors, _, _ = socket.recv_fds(connection, 4096, 4)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        if not part:
+            return "the connection was closed"
+        answer += part
+        # The server greets with its own VERSION line first.
+        body = answer.partition(b"\n")[2] if answer.startswith(b"VERSION") else answer
+        if body[:1] == b"+":
+            return None
+        if body[:1] == b"-" and b"\n" in body:
+            return body[1:].decode(errors="replace").strip()

@@ -1,0 +1,165 @@
+"""Files of the daemons: read, replaced by rename, and put back as they were."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from mailadmin.agent.protocol import AgentError
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """A file as it was: its bytes and who may read it. ``content`` is None if it was not there."""
+
+    path: Path
+    content: bytes | None
+    mode: int = 0o644
+    uid: int = 0
+    gid: int = 0
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read the file, following links. Raises :class:`AgentError`."""
+        real = path.resolve()
+        try:
+            with real.open("rb") as file:
+                status = os.fstat(file.fileno())
+                return cls(real, file.read(), status.st_mode & 0o7777, status.st_uid, status.st_gid)
+        except FileNotFoundError:
+            return cls(real, None)
+        except OSError as error:
+            raise _file_error("file.unreadable", real, error) from None
+
+    @property
+    def text(self) -> str:
+        """Return the content as text; bytes that are not UTF-8 survive a round trip."""
+        return (self.content or b"").decode("utf-8", "surrogateescape")
+
+    def as_dict(self, backup: str | None) -> dict[str, Any]:
+        """Return what the journal keeps: everything but the content, which lies beside it."""
+        return {
+            "path": str(self.path),
+            "backup": backup,
+            "mode": self.mode,
+            "uid": self.uid,
+            "gid": self.gid,
+        }
+
+
+def to_bytes(text: str) -> bytes:
+    """Return the bytes of a text that :attr:`FileState.text` gave."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def replace_file(like: FileState, content: bytes) -> None:
+    """Put the content in place by rename, with the mode and owner of ``like``.
+
+    Raises :class:`AgentError`; then the old file stands untouched.
+    """
+    temporary = like.path.with_name(f".{like.path.name}.{secrets.token_hex(4)}.mailadmin")
+    try:
+        write_new(temporary, content, mode=like.mode)
+        os.chown(temporary, like.uid, like.gid)
+        # chown clears set-id bits and the umask took its part: the mode comes last.
+        temporary.chmod(like.mode)
+        temporary.rename(like.path)
+        sync_folder(like.path.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise _file_error("file.unwritable", like.path, error) from None
+
+
+def restore_file(was: FileState) -> bool:
+    """Make the file what it was, byte for byte; returns whether anything had to be done."""
+    now = FileState.read(was.path)
+    if now.content == was.content and (was.content is None or now.mode == was.mode):
+        return False
+    if was.content is None:
+        try:
+            was.path.unlink(missing_ok=True)
+            sync_folder(was.path.parent)
+        except OSError as error:
+            raise _file_error("file.unwritable", was.path, error) from None
+    else:
+        replace_file(was, was.content)
+    return True
+
+
+def write_new(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+    """Write a file that must not exist yet, down to the disk. Raises ``OSError``."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_own(path: Path, content: bytes) -> None:
+    """Replace one of the agent's own files, mode 0600. Raises :class:`AgentError`."""
+    replace_file(FileState(path, None, 0o600, os.getuid(), os.getgid()), content)
+
+
+def make_folder(path: Path) -> None:
+    """Create one of the agent's own folders, mode 0700. Raises :class:`AgentError`."""
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _file_error("file.unwritable", path, error) from None
+
+
+def write_all(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write new files, mode 0600, into a folder of the agent's own. Raises :class:`AgentError`."""
+    make_folder(folder)
+    for name, content in files.items():
+        try:
+            write_new(folder / name, content)
+        except OSError as error:
+            raise _file_error("file.unwritable", folder / name, error) from None
+    with contextlib.suppress(OSError):
+        sync_folder(folder)
+
+
+def read_link(link: Path) -> str | None:
+    """Return where the link points, or None if there is none."""
+    try:
+        return os.readlink(link)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _file_error("file.unreadable", link, error) from None
+
+
+def switch_link(link: Path, target: str | None) -> None:
+    """Point the link elsewhere in one step; None removes it. Raises :class:`AgentError`."""
+    temporary = link.with_name(f".{link.name}.{secrets.token_hex(4)}")
+    try:
+        if target is None:
+            link.unlink(missing_ok=True)
+        else:
+            temporary.symlink_to(target)
+            temporary.rename(link)
+        sync_folder(link.parent)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise _file_error("file.unwritable", link, error) from None
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename survive a power cut. Raises ``OSError``."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _file_error(code: str, path: Path, error: OSError) -> AgentError:
+    return AgentError.because(code, str(path), detail=error.strerror or "unknown")

@@ -1,0 +1,70 @@
+"""Who listens where: asked before a daemon is told to, because neither tells (FACTS: reload says 0)."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+from dataclasses import dataclass
+
+import psutil
+
+from mailadmin.mailconf.state import ANY_ADDRESS
+from mailadmin.pki.problems import Problem, Severity
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A program that listens on a port."""
+
+    program: str
+    pid: int
+    address: str
+
+
+def find_holder(address: str, port: int) -> Holder | None:
+    """Return who listens on this address and port, or on every address; None if nobody does."""
+    for row in psutil.net_connections("tcp"):
+        if row.status != psutil.CONN_LISTEN or not row.laddr or row.laddr.port != port:
+            continue
+        if row.laddr.ip in {address, "0.0.0.0", "::"} or address == ANY_ADDRESS:  # noqa: S104 - compared, not bound
+            return Holder(_program_name(row.pid), row.pid or 0, row.laddr.ip)
+    return None
+
+
+def bind_problem(service: str, address: str, port: int) -> Problem | None:
+    """Return why a daemon could not listen there, by trying; None if it could."""
+    wanted = "::" if address == ANY_ADDRESS else address
+    family = socket.AF_INET6 if ipaddress.ip_address(wanted).version == 6 else socket.AF_INET
+    where: dict[str, str | int] = {"address": address, "port": port}
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as trial:
+            # Both daemons set it; without it a port just closed would look taken.
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind((wanted, port))
+            trial.listen(1)
+    except OSError as error:
+        return _bind_problem(service, where, error)
+    return None
+
+
+def _bind_problem(service: str, where: dict[str, str | int], error: OSError) -> Problem:
+    if error.errno == errno.EADDRINUSE:
+        holder = find_holder(str(where["address"]), int(where["port"]))
+        if holder:
+            taken = {"program": holder.program, "pid": holder.pid}
+            return Problem("port.taken", Severity.ERROR, service, where | taken)
+        return Problem("port.taken_by_unknown", Severity.ERROR, service, where)
+    if error.errno == errno.EADDRNOTAVAIL:
+        return Problem("port.address_not_local", Severity.ERROR, service, where)
+    detail = error.strerror or "unknown"
+    return Problem("port.not_bindable", Severity.ERROR, service, where | {"detail": detail})
+
+
+def _program_name(pid: int | None) -> str:
+    if pid is None:
+        return "unknown"
+    try:
+        return str(psutil.Process(pid).name())
+    except psutil.Error:
+        return "unknown"

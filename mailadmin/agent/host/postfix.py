@@ -1,0 +1,144 @@
+"""Postfix on this host: its versions, its parser, its reload."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+from pathlib import Path
+
+import psutil
+
+from mailadmin.agent.config import PostfixPaths
+from mailadmin.agent.host.files import FileState
+from mailadmin.agent.host.programs import Finished, find_program, run
+from mailadmin.agent.protocol import AgentError
+from mailadmin.mailconf.postfix import PostfixFiles
+
+_PARAMETERS = ("mail_version", "default_database_type", "queue_directory", "maillog_file")
+
+
+class PostfixHost:
+    """One Postfix instance. Its own commands only, always with ``-c`` and an absolute path."""
+
+    def __init__(self, paths: PostfixPaths) -> None:
+        self.paths = paths
+        self._queue_directory: Path | None = None
+
+    def read_parameters(self) -> dict[str, str]:
+        """Return the few parameters we go by, as Postfix itself reads them."""
+        done = self._run("postconf", self.paths.config_directory, "-x", *_PARAMETERS)
+        if not done.is_ok:
+            raise AgentError.because("postfix.config_broken", words=done.words)
+        found: dict[str, str] = {}
+        for line in done.words.splitlines():
+            name, separator, value = line.partition("=")
+            if separator:
+                found[name.strip()] = value.strip()
+        return found
+
+    def read_files(self) -> tuple[FileState, FileState]:
+        """Return main.cf and master.cf. Raises :class:`AgentError` if one is missing."""
+        files = FileState.read(self.paths.main_cf), FileState.read(self.paths.master_cf)
+        for file in files:
+            if file.content is None:
+                raise AgentError.because("file.missing", str(file.path))
+        return files
+
+    def is_running(self) -> bool:
+        """Tell whether the master lives, by its pid file and what runs under that number.
+
+        ``postfix status`` would say no while the configuration is broken (measured).
+        """
+        return self.master_pid() is not None
+
+    def master_pid(self) -> int | None:
+        """Return the master's process number, or None."""
+        if self._queue_directory is None:
+            # Not ours to change, so once is enough: this is asked several times a second.
+            self._queue_directory = Path(self.read_parameters()["queue_directory"])
+        try:
+            pid = int((self._queue_directory / "pid" / "master.pid").read_text().strip())
+            process = psutil.Process(pid)
+            is_alive = process.name() == "master" and process.status() != psutil.STATUS_ZOMBIE
+        except (OSError, ValueError, psutil.Error):
+            return None
+        return pid if is_alive else None
+
+    def check(self, files: PostfixFiles, staging: Path) -> None:
+        """Ask Postfix's own parser about a staged copy. Raises :class:`AgentError` with its words.
+
+        ``postfix check`` prints to the log alone when nobody watches; ``postconf`` prints here.
+        """
+        shutil.copytree(self.paths.config_directory, staging, symlinks=True)
+        for name, text in (("main.cf", files.main_cf), ("master.cf", files.master_cf)):
+            target = staging / name
+            target.unlink(missing_ok=True)
+            target.write_bytes(text.encode("utf-8", "surrogateescape"))
+        known = self._warnings(self.paths.config_directory)
+        for arguments in (["-n"], ["-M"], ["-P"]):
+            done = self._run("postconf", staging, *arguments)
+            fresh = [line for line in _warning_lines(done.words) if line not in known]
+            if not done.is_ok or fresh:
+                words = "\n".join(fresh) or done.words
+                raise AgentError.because("postfix.check_failed", words=_without(words, staging))
+        done = self._run("postfix", staging, "check")
+        if not done.is_ok:
+            words = done.words or self.read_log_tail()
+            raise AgentError.because("postfix.check_failed", words=_without(words, staging))
+
+    def compile_map(self, source: Path, map_type: str) -> None:
+        """Compile an SNI map (``postmap -F``); the result takes the mode of the source: 0600."""
+        done = self._run("postmap", self.paths.config_directory, "-F", f"{map_type}:{source}")
+        if not done.is_ok:
+            raise AgentError.because("postfix.map_failed", words=done.words)
+
+    def reload(self) -> None:
+        """Tell the master to read its files. Raises :class:`AgentError` with Postfix's words."""
+        done = self._run("postfix", self.paths.config_directory, "reload")
+        if not done.is_ok:
+            words = done.words or self.read_log_tail()
+            raise AgentError.because("postfix.reload_failed", words=words)
+
+    def start(self) -> None:
+        """Start a master that died. Raises :class:`AgentError`."""
+        done = self._run("postfix", self.paths.config_directory, "start")
+        if not done.is_ok:
+            words = done.words or self.read_log_tail()
+            raise AgentError.because("postfix.start_failed", words=words)
+
+    def read_log_tail(self, lines: int = 5) -> str:
+        """Return the end of Postfix's own log file, if it has one."""
+        with contextlib.suppress(AgentError, OSError):
+            log = self.read_parameters().get("maillog_file", "")
+            if log:
+                return "\n".join(_last_lines(Path(log), lines))
+        return ""
+
+    def _warnings(self, folder: Path) -> set[str]:
+        words = (self._run("postconf", folder, option).words for option in ("-n", "-M", "-P"))
+        return {line for text in words for line in _warning_lines(text)}
+
+    def _run(self, program: str, config_directory: Path, *arguments: str) -> Finished:
+        path = find_program(program, self.paths.command_directory)
+        return run([path, "-c", config_directory, *arguments])
+
+
+def _warning_lines(words: str) -> list[str]:
+    """Return warnings without the path in front, so that two folders can be compared."""
+    return [
+        line.partition("warning:")[2].strip().rpartition("/")[2]
+        for line in words.splitlines()
+        if "warning:" in line
+    ]
+
+
+def _without(words: str, staging: Path) -> str:
+    """Return the parser's words without the staging folder, which means nothing to a reader."""
+    return words.replace(f"{staging}/", "")
+
+
+def _last_lines(path: Path, count: int) -> list[str]:
+    with path.open("rb") as file:
+        file.seek(0, 2)
+        file.seek(max(0, file.tell() - 8192))
+        return file.read().decode(errors="replace").splitlines()[-count:]

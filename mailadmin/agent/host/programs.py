@@ -1,0 +1,61 @@
+"""Run one of the daemons' own programs: absolute path, argument list, time limit."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mailadmin.agent.protocol import AgentError
+
+_SAFE_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+_MOST_WORDS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How a program ended: its exit code and what it printed, both streams together."""
+
+    code: int
+    words: str
+
+    @property
+    def is_ok(self) -> bool:
+        """Tell whether the program reports success."""
+        return self.code == 0
+
+
+def find_program(name: str, *folders: Path) -> Path:
+    """Return where the program is. Raises :class:`AgentError` if it is nowhere."""
+    for folder in (*folders, Path("/usr/sbin"), Path("/usr/bin"), Path("/usr/local/sbin")):
+        if os.access(folder / name, os.X_OK):
+            return folder / name
+    raise AgentError.because("program.missing", name)
+
+
+def run(arguments: Sequence[str | Path], *, timeout: float = 20.0, hide: bool = False) -> Finished:
+    """Run a program to its end; ``hide`` drops standard output, which may hold a key.
+
+    Raises :class:`AgentError` when it cannot be started or does not end in time.
+    """
+    name = Path(arguments[0]).name
+    try:
+        done = subprocess.run(
+            [str(argument) for argument in arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL if hide else subprocess.PIPE,
+            stderr=subprocess.PIPE if hide else subprocess.STDOUT,
+            timeout=timeout,
+            env=_SAFE_ENVIRONMENT,
+            cwd="/",
+            close_fds=True,
+        )
+    except subprocess.TimeoutExpired:
+        raise AgentError.because("program.timeout", name, seconds=int(timeout)) from None
+    except OSError as error:
+        detail = error.strerror or "unknown"
+        raise AgentError.because("program.not_started", name, detail=detail) from None
+    printed = done.stderr if hide else done.stdout
+    return Finished(done.returncode, printed.decode(errors="replace").strip()[-_MOST_WORDS:])

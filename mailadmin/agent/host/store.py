@@ -1,0 +1,228 @@
+"""The agent's own folder: generations of PEM files, the journal, and how applies ended.
+
+::
+
+    state_dir/generations/0007/   PEM files and SNI map, mode 0600, in a folder of mode 0700
+    state_dir/live -> generations/0007
+    state_dir/journal.json        while an apply is under way: what to put back
+    state_dir/backup/             the files as they were, while an apply is under way
+    state_dir/results/UUID.json   how each deployment ended, for whoever asks again
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from mailadmin.agent.host.files import (
+    FileState,
+    make_folder,
+    read_link,
+    restore_file,
+    switch_link,
+    write_all,
+    write_own,
+)
+from mailadmin.agent.protocol import AgentError, ApplyReport
+from mailadmin.mailconf.proof import Expectation, Seen
+from mailadmin.mailconf.services import TlsMode
+
+_KEPT_GENERATIONS = 5
+_KEPT_RESULTS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """What an apply is about to touch, written before it does; enough to undo all of it."""
+
+    deployment_id: str
+    generation: int
+    files: tuple[FileState, ...]
+    live_before: str | None
+    daemons: tuple[str, ...]
+    expected_before: tuple[Expectation, ...]
+    seen_before: tuple[Seen, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form; the contents of the files lie in ``backup/`` by number."""
+        return {
+            "deployment_id": self.deployment_id,
+            "generation": self.generation,
+            "files": [
+                file.as_dict(None if file.content is None else str(number))
+                for number, file in enumerate(self.files)
+            ],
+            "live_before": self.live_before,
+            "daemons": list(self.daemons),
+            "expected_before": [_expectation_dict(item) for item in self.expected_before],
+            "seen_before": [item.as_dict() for item in self.seen_before],
+        }
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any], backup: Path) -> Self:
+        """Read the JSON form back, with the contents from ``backup``. Raises ``OSError``."""
+        return cls(
+            deployment_id=value["deployment_id"],
+            generation=value["generation"],
+            files=tuple(
+                FileState(
+                    Path(item["path"]),
+                    None if item["backup"] is None else (backup / item["backup"]).read_bytes(),
+                    item["mode"],
+                    item["uid"],
+                    item["gid"],
+                )
+                for item in value["files"]
+            ),
+            live_before=value["live_before"],
+            daemons=tuple(value["daemons"]),
+            expected_before=tuple(read_expectation(item) for item in value["expected_before"]),
+            seen_before=tuple(Seen.from_dict(item) for item in value["seen_before"]),
+        )
+
+
+class Store:
+    """The agent's folder on disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.live = folder / "live"
+        self._journal = folder / "journal.json"
+        self._backup = folder / "backup"
+        self._results = folder / "results"
+        self._generations = folder / "generations"
+
+    def prepare(self) -> None:
+        """Create the folders, for root's eyes only. Raises :class:`AgentError`."""
+        for folder in (self.folder, self._results, self._generations):
+            make_folder(folder)
+        self.folder.chmod(0o700)
+
+    @property
+    def generation(self) -> int:
+        """Return the number of the generation being served; 0 before the first apply."""
+        target = read_link(self.live)
+        return int(Path(target).name) if target else 0
+
+    def generation_folder(self, number: int) -> Path:
+        """Return the folder of a generation's files."""
+        return self._generations / f"{number:04d}"
+
+    def next_generation(self) -> int:
+        """Return a number that no generation has, not even one that was taken back."""
+        numbers = [int(item.name) for item in self._generations.iterdir() if item.name.isdecimal()]
+        return max([*numbers, self.generation]) + 1
+
+    def write_generation(self, number: int, files: Mapping[str, bytes]) -> Path:
+        """Write a generation's files, mode 0600. Raises :class:`AgentError`."""
+        folder = self.generation_folder(number)
+        write_all(folder, files)
+        return folder
+
+    def drop_generation(self, number: int) -> None:
+        """Remove the files of a generation that is not served, keys included."""
+        if number and number != self.generation:
+            shutil.rmtree(self.generation_folder(number), ignore_errors=True)
+
+    def switch_live(self, target: str | None) -> None:
+        """Point ``live`` at another generation in one step. Raises :class:`AgentError`."""
+        if read_link(self.live) != target:
+            switch_link(self.live, target)
+
+    def live_target(self, number: int) -> str:
+        """Return what ``live`` points to for this generation."""
+        return f"generations/{number:04d}"
+
+    def fresh_staging(self) -> Path:
+        """Return an empty folder for copies that a parser is asked about."""
+        staging = self.folder / "staging"
+        shutil.rmtree(staging, ignore_errors=True)
+        make_folder(staging)
+        return staging
+
+    def begin(self, journal: Journal) -> None:
+        """Write down what will be touched, before it is. Raises :class:`AgentError`."""
+        shutil.rmtree(self._backup, ignore_errors=True)
+        write_all(
+            self._backup,
+            {
+                str(number): file.content
+                for number, file in enumerate(journal.files)
+                if file.content is not None
+            },
+        )
+        write_own(self._journal, json.dumps(journal.as_dict()).encode())
+
+    def open_journal(self) -> Journal | None:
+        """Return the apply that was cut short, if there is one. Raises :class:`AgentError`."""
+        try:
+            value = json.loads(self._journal.read_bytes())
+            return Journal.from_dict(value, self._backup)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError):
+            # Never guess: without the journal nobody knows what to put back.
+            raise AgentError.because("agent.journal_unreadable", str(self._journal)) from None
+
+    def undo_files(self, journal: Journal) -> None:
+        """Make every touched file what it was, byte for byte. Raises :class:`AgentError`."""
+        for file in journal.files:
+            restore_file(file)
+        self.switch_live(journal.live_before)
+
+    def end(self) -> None:
+        """Forget the journal: what it describes is proven, or undone."""
+        self._journal.unlink(missing_ok=True)
+        shutil.rmtree(self._backup, ignore_errors=True)
+
+    def save_result(self, deployment_id: str, report: ApplyReport) -> None:
+        """Keep how a deployment ended. Raises :class:`AgentError`."""
+        content = json.dumps(report.as_dict()).encode()
+        write_own(self._results / f"{deployment_id}.json", content)
+
+    def read_result(self, deployment_id: str) -> ApplyReport | None:
+        """Return how a deployment ended, if it was ever asked for."""
+        try:
+            value = json.loads((self._results / f"{deployment_id}.json").read_bytes())
+            return ApplyReport.from_dict(value)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def prune(self) -> None:
+        """Drop old generations, with their keys, and old results."""
+        current = self.generation
+        numbers = sorted(
+            int(item.name) for item in self._generations.iterdir() if item.name.isdecimal()
+        )
+        for number in numbers[:-_KEPT_GENERATIONS]:
+            if number != current:
+                self.drop_generation(number)
+        results = sorted(self._results.glob("*.json"), key=lambda path: path.stat().st_mtime)
+        for path in results[:-_KEPT_RESULTS]:
+            path.unlink(missing_ok=True)
+
+    def pem_files(self) -> Sequence[Path]:
+        """Return the PEM files being served."""
+        return sorted(self.live.glob("*.pem")) if self.live.exists() else []
+
+
+def _expectation_dict(item: Expectation) -> dict[str, Any]:
+    return {
+        "service": item.service,
+        "address": item.address,
+        "port": item.port,
+        "is_open": item.is_open,
+        "tls_mode": str(item.tls_mode),
+        "sni_name": item.sni_name,
+        "fingerprint": item.fingerprint,
+        "is_login_required": item.is_login_required,
+    }
+
+
+def read_expectation(value: Mapping[str, Any]) -> Expectation:
+    """Read an expectation's JSON form. Raises ``KeyError``, ``TypeError`` or ``ValueError``."""
+    return Expectation(**{**value, "tls_mode": TlsMode(value["tls_mode"])})

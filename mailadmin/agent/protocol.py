@@ -1,0 +1,199 @@
+"""What crosses the agent's Unix socket: one JSON object a line, fixed verbs, codes as errors.
+
+A request is ``{"verb", "params", "request_id"}``. The answer is any number of ``{"event": ...}``
+lines and then one ``{"result": ...}`` or ``{"error": ...}``. No exception class crosses.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Self
+
+from mailadmin.mailconf.proof import Seen
+from mailadmin.pki.problems import Problem, Severity
+
+# A state with a few hundred certificates stays well below; anything larger is not ours.
+MAX_MESSAGE = 16 * 1024 * 1024
+
+
+class Verb(StrEnum):
+    """All that the agent can be asked to do."""
+
+    OBSERVE = "observe"
+    PLAN = "plan"
+    APPLY = "apply"
+    PROBE = "probe"
+
+
+class Outcome(StrEnum):
+    """How an apply ended. ``FAILED``: neither the new nor the old state is proven."""
+
+    SUCCEEDED = "succeeded"
+    REFUSED = "refused"
+    ROLLED_BACK = "rolled_back"
+    FAILED = "failed"
+
+
+class StepStatus(StrEnum):
+    """How a step stands."""
+
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+class AgentError(Exception):
+    """The agent refused, or could not be asked. Carries the problem; no sentence, no secret."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.code)
+        self.problem = problem
+
+    @classmethod
+    def because(cls, code: str, subject: str = "", **params: str | int) -> Self:
+        """Build the error from a code and its parameters."""
+        return cls(Problem(code, Severity.ERROR, subject, params))
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question to the agent."""
+
+    verb: Verb
+    params: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class StepEvent:
+    """One step of an apply, told when it begins and again when it is over.
+
+    ``position`` is stable: the second telling replaces the first.
+    """
+
+    position: int
+    code: str
+    subject: str
+    status: StepStatus
+    at: str
+    duration_ms: int | None = None
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {
+            "position": self.position,
+            "code": self.code,
+            "subject": self.subject,
+            "status": str(self.status),
+            "at": self.at,
+            "duration_ms": self.duration_ms,
+            "evidence": dict(self.evidence),
+        }
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Self:
+        """Read the JSON form back."""
+        return cls(**{**value, "status": StepStatus(value["status"])})
+
+
+@dataclass(frozen=True, slots=True)
+class PlanReport:
+    """What would change on the host. ``files`` are redacted diffs."""
+
+    digest: str
+    files: tuple[Mapping[str, Any], ...]
+    problems: tuple[Problem, ...]
+    versions: Mapping[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {
+            "digest": self.digest,
+            "files": [dict(item) for item in self.files],
+            "problems": [item.as_dict() for item in self.problems],
+            "versions": dict(self.versions),
+        }
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Self:
+        """Read the JSON form back."""
+        return cls(
+            digest=value["digest"],
+            files=tuple(value["files"]),
+            problems=tuple(Problem.from_dict(item) for item in value["problems"]),
+            versions=value["versions"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyReport:
+    """How an apply ended, with the evidence. ``proof_ms``: from the request to the first proof."""
+
+    outcome: Outcome
+    steps: tuple[StepEvent, ...]
+    evidence: tuple[Seen, ...] = ()
+    problem: Problem | None = None
+    proof_ms: int | None = None
+    generation: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form, as kept on the host for whoever asks again."""
+        return {
+            "outcome": str(self.outcome),
+            "steps": [item.as_dict() for item in self.steps],
+            "evidence": [item.as_dict() for item in self.evidence],
+            "problem": self.problem.as_dict() if self.problem else None,
+            "proof_ms": self.proof_ms,
+            "generation": self.generation,
+        }
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Self:
+        """Read the JSON form back."""
+        return cls(
+            outcome=Outcome(value["outcome"]),
+            steps=tuple(StepEvent.from_dict(item) for item in value["steps"]),
+            evidence=tuple(Seen.from_dict(item) for item in value["evidence"]),
+            problem=Problem.from_dict(value["problem"]) if value["problem"] else None,
+            proof_ms=value["proof_ms"],
+            generation=value["generation"],
+        )
+
+
+def encode(message: Mapping[str, Any]) -> bytes:
+    """Return one line. Raises :class:`AgentError` if it would be too long."""
+    line = json.dumps(message, separators=(",", ":")).encode() + b"\n"
+    if len(line) > MAX_MESSAGE:
+        raise AgentError.because("agent.message_too_large", limit=MAX_MESSAGE)
+    return line
+
+
+def decode(line: bytes) -> dict[str, Any]:
+    """Return the object of one line. Raises :class:`AgentError` for anything else."""
+    if len(line) > MAX_MESSAGE:
+        raise AgentError.because("agent.message_too_large", limit=MAX_MESSAGE)
+    try:
+        message = json.loads(line)
+    except (ValueError, RecursionError):
+        raise AgentError.because("agent.message_unreadable") from None
+    if not isinstance(message, dict):
+        raise AgentError.because("agent.message_unreadable")
+    return message
+
+
+def read_request(line: bytes) -> Request:
+    """Return the request of one line. Raises :class:`AgentError`."""
+    message = decode(line)
+    params = message.get("params", {})
+    request_id = message.get("request_id", "")
+    if not isinstance(params, dict) or not isinstance(request_id, str):
+        raise AgentError.because("agent.message_unreadable")
+    try:
+        verb = Verb(str(message.get("verb")))
+    except ValueError:
+        raise AgentError.because("agent.verb_unknown") from None
+    return Request(verb, params, request_id[:64])

@@ -1,0 +1,86 @@
+"""Read what ``doveconf -a`` prints, as far as listeners and certificates go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from mailadmin.mailconf.services import SERVICES, Daemon, TlsMode
+from mailadmin.mailconf.state import ANY_ADDRESS, ListenerState
+
+Path = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DovecotSettings:
+    """Every setting by its path: ``("service imap-login", "inet_listener imap", "port")``."""
+
+    values: dict[Path, str]
+
+    def get(self, *path: str) -> str:
+        """Return a setting, or an empty text."""
+        return self.values.get(path, "")
+
+    def certificate_files(self) -> list[tuple[str, str]]:
+        """Return the global pair of certificate and key file, as paths."""
+        for certificate, key in (
+            ("ssl_server_cert_file", "ssl_server_key_file"),
+            ("ssl_cert", "ssl_key"),
+        ):
+            if self.get(certificate):
+                return [(self.get(certificate).lstrip("<"), self.get(key).lstrip("<"))]
+        return []
+
+
+def read_settings(text: str) -> DovecotSettings:
+    """Return the settings of ``doveconf -a`` of Dovecot 2.3 or 2.4."""
+    return DovecotSettings(dict(_settings(text)))
+
+
+def _settings(text: str) -> Iterator[tuple[Path, str]]:
+    path: list[str] = []
+    for line in text.splitlines():
+        stripped = line.strip()
+        if stripped.endswith("{"):
+            path.append(stripped[:-1].strip())
+        elif stripped == "}":
+            path = path[:-1]
+        elif "=" in stripped and not stripped.startswith("#"):
+            name, _, value = stripped.partition("=")
+            yield (*path, name.strip()), value.strip()
+
+
+def read_listeners(settings: DovecotSettings, protocols: frozenset[str]) -> list[ListenerState]:
+    """Return Dovecot's listeners as they are now; a protocol that is not switched on is closed."""
+    is_clear_allowed = (
+        settings.get("disable_plaintext_auth") == "no"
+        or settings.get("auth_allow_cleartext") == "yes"
+    )
+    found: list[ListenerState] = []
+    for name, service in SERVICES.items():
+        if service.daemon is not Daemon.DOVECOT:
+            continue
+        login = "managesieve" if service.protocol == "sieve" else str(service.protocol)
+        where = (f"service {login}-login", f"inet_listener {name}")
+        port = settings.get(*where, "port")
+        number = int(port) if port.isdecimal() else 0
+        own_address = settings.get(*where, "address") or settings.get(*where, "listen")
+        is_upgrade = service.usual_tls_mode is TlsMode.STARTTLS
+        is_clear = is_upgrade and (is_clear_allowed or settings.get("ssl") == "no")
+        found.append(
+            ListenerState(
+                service=name,
+                is_enabled=bool(number) and str(service.protocol) in protocols,
+                address=_one_address(own_address or settings.get("listen")),
+                port=number or service.port,
+                tls_mode=TlsMode.NONE if is_clear else service.usual_tls_mode,
+                is_login_required=True,
+            )
+        )
+    return found
+
+
+def _one_address(listen: str) -> str:
+    """Return the address of a ``listen`` setting; several, or ``*, ::``, are every address."""
+    addresses = [item for item in listen.replace(",", " ").split() if item]
+    return addresses[0] if len(addresses) == 1 and addresses[0] != "::" else ANY_ADDRESS
