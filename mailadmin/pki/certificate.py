@@ -34,9 +34,17 @@ from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from mailadmin.pki.keys import PrivateKey, describe_key, key_problems, public_key_id
+from mailadmin.pki.der import is_der
+from mailadmin.pki.keys import (
+    UNKNOWN,
+    UNSUPPORTED,
+    PrivateKey,
+    describe_key,
+    key_problems,
+    public_key_id,
+)
 from mailadmin.pki.names import is_usable_san
-from mailadmin.pki.pem import armor, decode_text, find_blocks, is_der
+from mailadmin.pki.pem import armor, decode_text, find_blocks
 from mailadmin.pki.problems import Param, Problem, Severity
 from mailadmin.pki.x509_fields import (
     alternative_names,
@@ -47,7 +55,6 @@ from mailadmin.pki.x509_fields import (
 )
 
 CERTIFICATE_LABELS = frozenset({"CERTIFICATE", "X509 CERTIFICATE"})
-UNKNOWN = "unknown"
 
 _WEAK_HASHES = frozenset({"md5", "sha1", UNKNOWN})
 _USAGE_NAMES = {
@@ -299,9 +306,7 @@ def strength_problems(facts: CertificateFacts) -> Iterator[Problem]:
     """Say what is too weak in a leaf or an intermediate: its key or its signature."""
     public_key = _read_public_key(load_x509(facts))
     problems = (
-        key_problems(public_key)
-        if public_key
-        else [Problem("key.unsupported", params={"key": UNKNOWN})]
+        key_problems(public_key) if public_key else [Problem(UNSUPPORTED, params={"key": UNKNOWN})]
     )
     for problem in problems:
         yield certificate_problem(problem.code, facts, problem.severity, **problem.params)

@@ -9,9 +9,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
+from mailadmin.pki.der import is_der
 from mailadmin.pki.keys import PrivateKey, describe_key, public_key_id
 from mailadmin.pki.names import NameProblem, normalize_san
-from mailadmin.pki.pem import decode_text, find_blocks, is_der
+from mailadmin.pki.pem import decode_text, find_blocks
 from mailadmin.pki.problems import Param, Problem
 from mailadmin.pki.x509_fields import alternative_names, choose_hash, read_attribute, read_san
 

@@ -8,6 +8,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from enum import StrEnum
+from itertools import islice
+from math import prod
+from typing import Protocol
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa
@@ -21,12 +24,14 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from mailadmin.pki.pem import PemBlock, decode_text, find_blocks, is_der
-from mailadmin.pki.problems import Problem
+from mailadmin.pki.der import find_integers, is_der
+from mailadmin.pki.pem import PemBlock, decode_text, find_blocks
+from mailadmin.pki.problems import Param, Problem
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 
+_OPENSSH_LABEL = "OPENSSH PRIVATE KEY"
 KEY_LABELS = frozenset(
     {
         "PRIVATE KEY",
@@ -34,12 +39,17 @@ KEY_LABELS = frozenset(
         "RSA PRIVATE KEY",
         "EC PRIVATE KEY",
         "DSA PRIVATE KEY",
-        "OPENSSH PRIVATE KEY",
+        _OPENSSH_LABEL,
     }
 )
+UNKNOWN = "unknown"
+UNSUPPORTED = "key.unsupported"
 MIN_RSA_BITS = 2048
 MAX_RSA_BITS = 8192  # beyond it one handshake costs more than it protects
 _RSA_EXPONENT = 65537
+_MAX_ROUNDS = 2_000_000  # about a fifth of a second of PBKDF2, half a second of its elders
+_SCRYPT_NUMBERS = 3
+_MAX_SCRYPT_COST = 2**21  # N x r x p: 256 MiB, 16 times what OpenSSL writes
 _CURVE_NAMES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 
 
@@ -112,7 +122,7 @@ def key_problems(public_key: PublicKeyTypes) -> list[Problem]:
         case ec.EllipticCurvePublicKey() if public_key.curve.name in _CURVE_NAMES:
             return []
         case _:
-            return [Problem("key.unsupported", params={"key": kind})]
+            return [Problem(UNSUPPORTED, params={"key": kind})]
 
 
 def private_key_to_pem(key: PrivateKey) -> bytes:
@@ -124,49 +134,89 @@ def load_private_key(pem_or_der: bytes, password: str | None = None) -> PrivateK
     """Read the first private key of a PEM text, or a DER key, encrypted or not.
 
     Raises :class:`KeyProblem` with ``key.password_needed``, ``key.password_wrong``,
-    ``key.unreadable`` or ``key.unsupported``. A password that is not needed is ignored.
+    ``key.encryption_too_slow``, ``key.unreadable`` or ``key.unsupported``. A password that is not
+    needed is ignored.
     """
     if is_der(pem_or_der):
-        return _load(pem_or_der, password, load_der_private_key)
+        return _load(load_der_private_key, pem_or_der, pem_or_der, password)
     for block in find_blocks(decode_text(pem_or_der)):
         if block.label in KEY_LABELS:
             return load_key_block(block, password)
-    raise KeyProblem(Problem("key.unreadable"))
+    raise _problem("key.unreadable")
 
 
 def load_key_block(block: PemBlock, password: str | None = None) -> PrivateKey:
     """Read the private key of one PEM block. Raises as :func:`load_private_key` does."""
     if block.content is None:
-        raise KeyProblem(Problem("key.unreadable"))
-    if block.label == "OPENSSH PRIVATE KEY":
-        raise KeyProblem(Problem("key.unsupported", params={"key": "OpenSSH"}))
-    return _load(block.to_pem(), password, load_pem_private_key)
+        raise _problem("key.unreadable")
+    if block.label == _OPENSSH_LABEL:
+        raise _problem(UNSUPPORTED, key="OpenSSH")
+    return _load(load_pem_private_key, block.to_pem(), block.content, password)
 
 
-def _load(encoded: bytes, password: str | None, load: Callable[..., PrivateKeyTypes]) -> PrivateKey:
-    """Read the key; a TypeError is how cryptography says that a password is needed."""
+class _Loader(Protocol):
+    def __call__(
+        self, data: bytes, password: bytes | None, *, unsafe_skip_rsa_key_validation: bool
+    ) -> PrivateKeyTypes: ...
+
+
+def _load(load: _Loader, encoded: bytes, der: bytes, password: str | None) -> PrivateKey:
     try:
-        key = load(encoded, None)
-    except TypeError:
-        key = _load_encrypted(encoded, password, load)
+        key = load(encoded, None, unsafe_skip_rsa_key_validation=True)  # validated below
+    except TypeError:  # is how cryptography says that the key is encrypted
+        key = _load_encrypted(load, encoded, der, password)
     except UnsupportedAlgorithm:
-        raise KeyProblem(Problem("key.unsupported", params={"key": "?"})) from None
+        raise _problem(UNSUPPORTED, key=UNKNOWN) from None
     except ValueError:
-        raise KeyProblem(Problem("key.unreadable")) from None
-    if not isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey):
-        kind = describe_key(key.public_key())
-        raise KeyProblem(Problem("key.unsupported", params={"key": kind}))
-    return key
+        raise _problem("key.unreadable") from None
+    return _validate(key)
 
 
 def _load_encrypted(
-    encoded: bytes, password: str | None, load: Callable[..., PrivateKeyTypes]
+    load: _Loader, encoded: bytes, der: bytes, password: str | None
 ) -> PrivateKeyTypes:
     if not password:
-        raise KeyProblem(Problem("key.password_needed"))
+        raise _problem("key.password_needed")
+    if _is_slow_to_open(der):
+        raise _problem("key.encryption_too_slow")
+    secret = password.encode(errors="replace")
     try:
-        return load(encoded, password.encode())
+        return load(encoded, secret, unsafe_skip_rsa_key_validation=True)
     except UnsupportedAlgorithm:
-        raise KeyProblem(Problem("key.unsupported", params={"key": "?"})) from None
+        raise _problem(UNSUPPORTED, key=UNKNOWN) from None
     except ValueError:
-        raise KeyProblem(Problem("key.password_wrong")) from None
+        raise _problem("key.password_wrong") from None
+
+
+def _is_slow_to_open(der: bytes) -> bool:
+    """Tell whether an EncryptedPrivateKeyInfo asks for seconds of work or very much memory.
+
+    The numbers in its parameters are the rounds of PBKDF2 and its elders, or N, r and p of scrypt
+    (which takes 128 x N x r bytes); a traditional encrypted key has none.
+    """
+    numbers = list(islice(find_integers(der), _SCRYPT_NUMBERS))
+    is_scrypt_like = len(numbers) == _SCRYPT_NUMBERS
+    return max(numbers, default=0) > _MAX_ROUNDS or (
+        is_scrypt_like and prod(numbers) > _MAX_SCRYPT_COST
+    )
+
+
+def _validate(key: PrivateKeyTypes) -> PrivateKey:
+    """Check that the key is of a kind and size we take, and that its numbers belong together.
+
+    In this order, for the primality test of a huge key would take minutes.
+    """
+    problems = key_problems(key.public_key())
+    is_supported = all(found.code != UNSUPPORTED for found in problems)
+    if is_supported and isinstance(key, ec.EllipticCurvePrivateKey):
+        return key
+    if is_supported and isinstance(key, rsa.RSAPrivateKey):
+        try:
+            return key.private_numbers().private_key()
+        except ValueError:
+            raise _problem("key.unreadable") from None
+    raise KeyProblem(problems[0])
+
+
+def _problem(code: str, **params: Param) -> KeyProblem:
+    return KeyProblem(Problem(code, params=params))

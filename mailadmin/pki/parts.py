@@ -31,6 +31,7 @@ from mailadmin.pki.certificate import (
     read_certificate,
 )
 from mailadmin.pki.csr import CSR_LABEL, CSR_LABELS, CsrProblem, read_csr
+from mailadmin.pki.der import is_der
 from mailadmin.pki.keys import (
     KEY_LABELS,
     KeyProblem,
@@ -39,7 +40,7 @@ from mailadmin.pki.keys import (
     load_private_key,
     public_key_id,
 )
-from mailadmin.pki.pem import PemBlock, decode_text, find_blocks, is_der
+from mailadmin.pki.pem import PemBlock, decode_text, find_blocks
 from mailadmin.pki.problems import Param, Problem, Severity
 
 MAX_INPUT_BYTES = 64 * 1024

@@ -42,15 +42,6 @@ def armor(label: str, content: bytes, head: str = "") -> bytes:
     return f"-----BEGIN {label}-----\n{head}{lines}\n-----END {label}-----\n".encode()
 
 
-def is_der(content: bytes) -> bool:
-    """Tell whether bytes look like one DER structure (a SEQUENCE), which no text does.
-
-    Either its length takes more than one byte, or its first element is an INTEGER.
-    """
-    is_long, has_integer = content[1:2] > b"\x80", content[2:3] == b"\x02"
-    return content.startswith(b"\x30") and (is_long or has_integer)
-
-
 def decode_text(data: bytes) -> str:
     """Decode text of any encoding in which PEM is met; bytes that fit none become U+FFFD."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
