@@ -56,6 +56,11 @@ class Service:
         return self.tls_modes[0]
 
     @property
+    def is_login_inherent(self) -> bool:
+        """Tell whether the protocol has no use without a login, so that nobody can choose."""
+        return self.protocol is not Protocol.SMTP
+
+    @property
     def is_for_clients(self) -> bool:
         """Tell a client port from the server-to-server port 25."""
         return self.name != "smtp"
