@@ -52,6 +52,7 @@ from mailadmin.pki.x509_fields import (
     is_issued_by,
     read_attribute,
     read_san,
+    to_printable,
 )
 
 CERTIFICATE_LABELS = frozenset({"CERTIFICATE", "X509 CERTIFICATE"})
@@ -186,9 +187,9 @@ def _read_facts(certificate: x509.Certificate) -> CertificateFacts:
         der=der,
         pem=armor("CERTIFICATE", der).decode(),
         fingerprint=hashlib.sha256(der).hexdigest(),
-        subject=certificate.subject.rfc4514_string(),
+        subject=to_printable(certificate.subject.rfc4514_string()),
         common_name=read_attribute(certificate.subject, NameOID.COMMON_NAME),
-        issuer=certificate.issuer.rfc4514_string(),
+        issuer=to_printable(certificate.issuer.rfc4514_string()),
         issuer_common_name=read_attribute(certificate.issuer, NameOID.COMMON_NAME),
         issuer_organization=read_attribute(certificate.issuer, NameOID.ORGANIZATION_NAME),
         serial_hex=f"{certificate.serial_number:x}",

@@ -14,7 +14,13 @@ from mailadmin.pki.keys import PrivateKey, describe_key, public_key_id
 from mailadmin.pki.names import NameProblem, normalize_san
 from mailadmin.pki.pem import decode_text, find_blocks
 from mailadmin.pki.problems import Param, Problem
-from mailadmin.pki.x509_fields import alternative_names, choose_hash, read_attribute, read_san
+from mailadmin.pki.x509_fields import (
+    alternative_names,
+    choose_hash,
+    read_attribute,
+    read_san,
+    to_printable,
+)
 
 CSR_LABEL = "CERTIFICATE REQUEST"
 CSR_LABELS = frozenset({CSR_LABEL, "NEW CERTIFICATE REQUEST"})
@@ -117,7 +123,7 @@ def _facts_of(csr: x509.CertificateSigningRequest) -> CsrFacts:
     public_key = csr.public_key()
     return CsrFacts(
         names=read_san(csr.extensions),
-        subject=csr.subject.rfc4514_string(),
+        subject=to_printable(csr.subject.rfc4514_string()),
         common_name=read_attribute(csr.subject, NameOID.COMMON_NAME),
         key=describe_key(public_key),
         public_key_id=public_key_id(public_key),

@@ -46,7 +46,7 @@ def read_san(extensions: x509.Extensions) -> tuple[str, ...]:
     texts = []
     for entry in san:
         if isinstance(entry, x509.DNSName):
-            texts.append(entry.value.lower())
+            texts.append(to_printable(entry.value.lower()))
         elif isinstance(entry, x509.IPAddress) and isinstance(
             entry.value, ipaddress.IPv4Address | ipaddress.IPv6Address
         ):
@@ -58,8 +58,18 @@ def read_attribute(name: x509.Name, oid: x509.ObjectIdentifier) -> str:
     """Return the first value of an attribute of a distinguished name as text, or ``""``."""
     for attribute in name.get_attributes_for_oid(oid):
         value = attribute.value
-        return value if isinstance(value, str) else value.decode("utf-8", errors="replace")
+        text = value if isinstance(value, str) else value.decode("utf-8", errors="replace")
+        return to_printable(text)
     return ""
+
+
+def to_printable(text: str) -> str:
+    """Replace what no page, log or database column should hold (NUL, line breaks) by U+FFFD."""
+    return text if text.isprintable() else "".join(map(_to_printable_character, text))
+
+
+def _to_printable_character(character: str) -> str:
+    return character if character.isprintable() else "\ufffd"
 
 
 def choose_hash(key: PrivateKey) -> hashes.SHA256 | hashes.SHA384:
