@@ -265,11 +265,17 @@ _HASHES = {"sha1": "SHA-1", "md5": "MD5"}
 
 
 def say(problem: Problem) -> str:
-    """Return the problem as a sentence, or its code if it has none here."""
+    """Return the problem as a sentence, or its code if it has none here.
+
+    Another layer may use one of these codes with parameters of its own; that is not ours to say.
+    """
     sentence = SENTENCES.get(problem.code)
     if sentence is None:
         return problem.code
-    return sentence % _words(problem)
+    try:
+        return sentence % _words(problem)
+    except KeyError:
+        return problem.code
 
 
 def _words(problem: Problem) -> dict[str, object]:

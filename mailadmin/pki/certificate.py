@@ -88,6 +88,7 @@ _OLDEST_LIMIT = 825
 _SHORT_LIFETIME = timedelta(days=10)
 _CLOCK_TOLERANCE = timedelta(hours=1)
 _NAMES_SHOWN = 3
+_MAX_TITLE = 100  # characters; more only a hostile certificate has
 
 
 class CertificateProblem(ValueError):  # noqa: N818 - the word is shared with Problem
@@ -133,12 +134,13 @@ class CertificateFacts:
     @property
     def title(self) -> str:
         """The name people know it by: its common name, else its first name, else its subject."""
-        return self.common_name or next(iter(self.names), "") or self.subject or self.serial_hex
+        known = self.common_name or next(iter(self.names), "") or self.subject or self.serial_hex
+        return known[:_MAX_TITLE]
 
     @property
     def issuer_title(self) -> str:
         """The name people know the issuer by."""
-        return self.issuer_common_name or self.issuer_organization or self.issuer
+        return (self.issuer_common_name or self.issuer_organization or self.issuer)[:_MAX_TITLE]
 
     def is_expired(self, now: datetime) -> bool:
         """Tell whether the last moment of validity (inclusive, RFC 5280) has passed."""
@@ -324,7 +326,7 @@ def _name_problems(facts: CertificateFacts) -> Iterator[Problem]:
             "certificate.unusable_names",
             facts,
             Severity.WARNING,
-            names=", ".join(unusable[:_NAMES_SHOWN]),
+            names=", ".join(name[:_MAX_TITLE] for name in unusable[:_NAMES_SHOWN]),
             count=len(unusable),
         )
 

@@ -46,9 +46,11 @@ class CsrSubject:
     country: str = ""
 
 
+_COUNTRY_LENGTH = 2
+_COUNTRY_SHOWN = 20
 # In the order in which a subject is written; the limits are RFC 5280's upper bounds (appendix A.1).
 _FIELDS = (
-    ("country", NameOID.COUNTRY_NAME, 2),
+    ("country", NameOID.COUNTRY_NAME, _COUNTRY_LENGTH),
     ("state", NameOID.STATE_OR_PROVINCE_NAME, 128),
     ("locality", NameOID.LOCALITY_NAME, 128),
     ("organization", NameOID.ORGANIZATION_NAME, 64),
@@ -72,18 +74,34 @@ def subject_problems(subject: CsrSubject) -> list[Problem]:
     """Check every field of a subject; ``Problem.subject`` is the name of the field."""
     problems = []
     for name, _, limit in _FIELDS:
-        value: str = getattr(subject, name)
-        if not value.isprintable():
-            problems.append(Problem("csr.field_unprintable", subject=name, params={"field": name}))
-        elif name == "country":
-            if value and not (len(value) == limit and value.isascii() and value.isalpha()):
-                problems.append(
-                    Problem("csr.country_invalid", subject=name, params={"country": value[:20]})
-                )
-        elif len(value) > limit:
-            params: dict[str, Param] = {"field": name, "limit": limit}
+        text = _field_text(subject, name)
+        params: dict[str, Param] = {"field": name}
+        if not text.isprintable():
+            problems.append(Problem("csr.field_unprintable", subject=name, params=params))
+        elif name == "country" and not _is_country(text):
+            params = {"country": text[:_COUNTRY_SHOWN]}
+            problems.append(Problem("csr.country_invalid", subject=name, params=params))
+        elif len(text) > limit:
+            params["limit"] = limit
             problems.append(Problem("csr.field_too_long", subject=name, params=params))
     return problems
+
+
+def _field_text(subject: CsrSubject, name: str) -> str:
+    """Return a field as it is written into a request: a host name as A-labels."""
+    text: str = getattr(subject, name).strip()
+    if name == "country":
+        return text.upper()
+    if name == "common_name":
+        try:
+            return normalize_san(text)
+        except NameProblem:
+            return text  # a common name may be any text
+    return text
+
+
+def _is_country(text: str) -> bool:
+    return not text or (len(text) == _COUNTRY_LENGTH and text.isascii() and text.isalpha())
 
 
 def build_csr(key: PrivateKey, subject: CsrSubject, names: Sequence[str]) -> bytes:
@@ -140,17 +158,5 @@ def _der_of(data: bytes) -> bytes:
 
 
 def _to_name(subject: CsrSubject) -> x509.Name:
-    values = {name: getattr(subject, name).strip() for name, _, _ in _FIELDS}
-    values["country"] = values["country"].upper()
-    values["common_name"] = _to_common_name(values["common_name"])
-    return x509.Name(
-        [x509.NameAttribute(oid, values[name]) for name, oid, _ in _FIELDS if values[name]]
-    )
-
-
-def _to_common_name(text: str) -> str:
-    """Write a host name as authorities expect it; a common name may also be any other text."""
-    try:
-        return normalize_san(text)
-    except NameProblem:
-        return text
+    texts = ((oid, _field_text(subject, name)) for name, oid, _ in _FIELDS)
+    return x509.Name([x509.NameAttribute(oid, text) for oid, text in texts if text])

@@ -64,8 +64,10 @@ def read_parts(inputs: Sequence[bytes], password: str | None = None) -> Parts:
     Never raises for hostile input: what cannot be read becomes a problem.
     """
     reader = _Reader(password)
-    for part, content in enumerate(inputs, 1):
+    for part, content in enumerate(inputs[:MAX_BLOCKS], 1):
         reader.read_input(part, content)
+    if len(inputs) > MAX_BLOCKS:
+        reader.complain("bundle.too_many_blocks", limit=MAX_BLOCKS)
     return reader.collect()
 
 
@@ -76,39 +78,38 @@ class _Reader:
         self._password = password
         self._certificates: list[CertificateFacts] = []
         self._keys: dict[str, PrivateKey] = {}
-        self._problems: list[Problem] = []
-        self._parts_of_garbage: list[int] = []
         self._ignored: Counter[str] = Counter()
-        self._blocks_left = MAX_BLOCKS
-        self._keys_read = 0
+        self._garbage: list[int] = []
+        self._problems: list[Problem] = []
+        self._is_anything_read = False
+        self._blocks_met = 0
+        self._keys_opened = 0
 
     def read_input(self, part: int, content: bytes) -> None:
         """Read one pasted text or one file."""
         if len(content) > MAX_INPUT_BYTES:
-            self._complain("bundle.too_large", part=part, limit=MAX_INPUT_BYTES // 1024)
+            self.complain("bundle.too_large", part=part, limit=MAX_INPUT_BYTES // 1024)
         elif is_der(content):
             if self._may_read_block() and not self._read_der(content):
-                self._parts_of_garbage.append(part)
+                self._garbage.append(part)
         elif content.strip():
-            blocks = list(find_blocks(decode_text(content)))
-            for block in blocks:
-                if self._may_read_block():
-                    self._read_block(part, block)
-            if not blocks:
-                self._parts_of_garbage.append(part)
+            self._read_text(part, content)
+
+    def complain(self, code: str, severity: Severity = Severity.ERROR, **params: Param) -> None:
+        """Add a problem, unless the very same one is known."""
+        self._add(Problem(code, severity, params=params))
 
     def collect(self) -> Parts:
         """Return everything found, with the problems that only the whole shows."""
-        is_anything_found = bool(self._certificates or self._keys or self._ignored)
-        if not (is_anything_found or self._parts_of_garbage or self._problems):
-            self._complain("bundle.empty")
-        for part in self._parts_of_garbage:
-            severity = Severity.WARNING if is_anything_found else Severity.ERROR
-            self._complain("bundle.garbage", severity, part=part)
+        if not (self._is_anything_read or self._garbage or self._problems):
+            self.complain("bundle.empty")
+        for part in self._garbage:
+            severity = Severity.WARNING if self._is_anything_read else Severity.ERROR
+            self.complain("bundle.garbage", severity, part=part)
         for label, count in sorted(self._ignored.items()):
-            self._complain("bundle.block_ignored", Severity.INFO, label=label, count=count)
+            self.complain("bundle.block_ignored", Severity.INFO, label=label, count=count)
         if len(self._keys) > 1:
-            self._complain("bundle.several_keys", Severity.WARNING, count=len(self._keys))
+            self.complain("bundle.several_keys", Severity.WARNING, count=len(self._keys))
         return Parts(
             certificates=tuple(self._certificates),
             private_keys=tuple(self._keys.values()),
@@ -116,23 +117,31 @@ class _Reader:
             problems=tuple(self._problems),
         )
 
+    def _read_text(self, part: int, content: bytes) -> None:
+        blocks = list(find_blocks(decode_text(content)))
+        if not blocks:
+            self._garbage.append(part)
+        for block in blocks:
+            if self._may_read_block() and not self._read_block(block):
+                self.complain(
+                    "bundle.block_unreadable", part=part, line=block.line, label=block.label
+                )
+
     def _may_read_block(self) -> bool:
-        self._blocks_left -= 1
-        if self._blocks_left < 0:
-            self._complain("bundle.too_many_blocks", limit=MAX_BLOCKS)
-        return self._blocks_left >= 0
+        self._blocks_met += 1
+        if self._blocks_met > MAX_BLOCKS:
+            self.complain("bundle.too_many_blocks", limit=MAX_BLOCKS)
+        return self._blocks_met <= MAX_BLOCKS
 
-    def _read_block(self, part: int, block: PemBlock) -> None:
-        if block.content is None or not self._read_content(block, block.content):
-            self._complain("bundle.block_unreadable", part=part, line=block.line, label=block.label)
-
-    def _read_content(self, block: PemBlock, content: bytes) -> bool:
-        """Read a block by its label. Return whether it could be read at all."""
+    def _read_block(self, block: PemBlock) -> bool:
+        """Read a block by its label. Return whether it could be read."""
+        if block.content is None:
+            return False
         if block.label in CERTIFICATE_LABELS:
-            return self._read_certificate(content)
+            return self._read_certificate(block.content)
         if block.label in KEY_LABELS:
             return self._read_key(lambda: load_key_block(block, self._password))
-        self._ignored[block.label] += 1
+        self._ignore(block.label)
         return True
 
     def _read_der(self, content: bytes) -> bool:
@@ -148,6 +157,7 @@ class _Reader:
             self._certificates.append(read_certificate(der))
         except CertificateProblem:
             return False
+        self._is_anything_read = True
         return True
 
     def _read_request(self, der: bytes) -> bool:
@@ -155,12 +165,16 @@ class _Reader:
             read_csr(der)
         except CsrProblem:
             return False
-        self._ignored[CSR_LABEL] += 1
+        self._ignore(CSR_LABEL)
         return True
 
+    def _ignore(self, label: str) -> None:
+        self._is_anything_read = True
+        self._ignored[label] += 1
+
     def _read_key(self, load: Callable[[], PrivateKey]) -> bool:
-        if self._keys_read == MAX_KEYS:
-            self._complain("bundle.too_many_keys", limit=MAX_KEYS)
+        if self._keys_opened == MAX_KEYS:
+            self.complain("bundle.too_many_keys", limit=MAX_KEYS)
             return True
         try:
             key = load()
@@ -170,11 +184,9 @@ class _Reader:
             self._add(error.problem)
         else:
             self._keys[public_key_id(key)] = key
-        self._keys_read += 1
+        self._is_anything_read = True
+        self._keys_opened += 1
         return True
-
-    def _complain(self, code: str, severity: Severity = Severity.ERROR, **params: Param) -> None:
-        self._add(Problem(code, severity, params=params))
 
     def _add(self, problem: Problem) -> None:
         if problem not in self._problems:

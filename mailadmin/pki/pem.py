@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 
 _BOUNDARY = re.compile(r"-----(BEGIN|END) ([A-Z0-9][A-Z0-9 ]{0,40})-----")
 _HEADER_LINE = re.compile(r"[A-Za-z][A-Za-z0-9-]*:")
-# White space, and what web pages and word processors put in its place.
-_BLANKS = re.compile("[\\s\u00ad\u200b-\u200d\u2060\ufeff]+")
+# White space, what web pages and word processors put in its place, the quotation marks of e-mail,
+# and line ends written out, as in JSON. None of them is part of base64.
+_BLANKS = re.compile(r"(?:[\s>\u00ad\u200b-\u200d\u2060\ufeff]|\\[nrt])+")
 _LINE_LENGTH = 64
 
 
