@@ -32,7 +32,6 @@ def judge_parts(parts: Parts, *, now: datetime) -> Verdict:
 
 def _find_intermediates(certificates: Sequence[CertificateFacts]) -> list[CertificateFacts]:
     """Return the intermediates that came with other certificates of the same issuers."""
-    issuers = {facts.issuer for facts in certificates}
-    chains = {chain for issuer in sorted(issuers) for chain in selectors.find_chains_of(issuer)}
-    found = (facts for chain in sorted(chains) for facts in read_certificates(chain.encode()))
+    chains = dict.fromkeys(selectors.find_chains_of(facts.issuer for facts in certificates))
+    found = (facts for chain in chains for facts in read_certificates(chain.encode()))
     return list({facts.fingerprint: facts for facts in found}.values())

@@ -18,7 +18,9 @@ from django.db.models import (
     When,
 )
 
+from mailadmin.audit.models import AuditEvent
 from mailadmin.certificates.models import Certificate, CertificateSigningRequest, PrivateKey
+from mailadmin.pki.names import NameProblem, normalize_host_name
 
 # The rows of the apps above that can name a certificate, by the relations they give it.
 _USES = ("default_for", "listeners", "sni_bindings")
@@ -26,6 +28,7 @@ _IS_USED = Q()
 for _relation in _USES:
     _IS_USED |= Q(**{f"{_relation}__isnull": False})
 _MOST_KNOWN_CHAINS = 20
+_MOST_SHOWN = 20
 
 
 class UseKind(StrEnum):
@@ -67,6 +70,20 @@ def list_certificates(*, now: datetime) -> QuerySet[Certificate]:
     )
 
 
+def search(certificates: QuerySet[Certificate], wanted: str) -> QuerySet[Certificate]:
+    """Return those with the text in a name, the issuer, or at the start of the fingerprint."""
+    if not wanted:
+        return certificates
+    digits = wanted.replace(":", "").replace(" ", "").lower()
+    return certificates.filter(
+        Q(names__icontains=_to_stored_name(wanted))
+        | Q(common_name__icontains=wanted)
+        | Q(issuer__icontains=wanted)
+        | Q(fingerprint__startswith=digits)
+        | Q(serial__startswith=digits)
+    )
+
+
 def find_uses(certificate: Certificate) -> list[Use]:
     """Return every place where the certificate is wanted, as the rows say it now."""
     servers = certificate.default_for.values_list("host_name", flat=True)
@@ -98,24 +115,55 @@ def find_key_ids(public_key_ids: Iterable[str]) -> set[str]:
     )
 
 
-def find_chains_of(issuer: str) -> list[str]:
-    """Return the chains (PEM) that other certificates of this issuer came with."""
+def find_chains_of(issuers: Iterable[str]) -> list[str]:
+    """Return the chains (PEM) that other certificates of these issuers came with."""
     return list(
-        Certificate.objects.filter(issuer=issuer)
+        Certificate.objects.filter(issuer__in=set(issuers))
         .exclude(chain_pem="")
         .order_by("-pk")
         .values_list("chain_pem", flat=True)[:_MOST_KNOWN_CHAINS]
     )
 
 
-def find_related(certificate: Certificate) -> QuerySet[Certificate]:
+def find_answered_request(certificate: Certificate) -> CertificateSigningRequest | None:
+    """Return the request that the certificate was issued for."""
+    return CertificateSigningRequest.objects.filter(
+        public_key_id=certificate.public_key_id,
+        status=CertificateSigningRequest.Status.ISSUED,
+    ).first()
+
+
+def find_answers(csr: CertificateSigningRequest) -> list[Certificate]:
+    """Return the certificates that were issued for the request, newest first."""
+    return list(
+        Certificate.objects.filter(public_key_id=csr.public_key_id)
+        .order_by("-not_before", "-pk")
+        .defer("leaf_pem", "chain_pem")[:_MOST_SHOWN]
+    )
+
+
+def find_events(certificate: Certificate) -> list[AuditEvent]:
+    """Return what was done with the certificate, newest first."""
+    events = AuditEvent.objects.filter(object_type="certificate", object_id=str(certificate.pk))
+    return list(events[:_MOST_SHOWN])
+
+
+def find_related(certificate: Certificate) -> list[Certificate]:
     """Return the other certificates with the very same names: what it replaced or is replaced by.
 
     Names are compared as stored, in order; deleted ones are part of the history.
     """
-    return (
+    return list(
         Certificate.objects.filter(names=certificate.names)
         .exclude(pk=certificate.pk)
-        .order_by("-not_before")
-        .defer("leaf_pem", "chain_pem")
+        .order_by("-not_before", "-pk")
+        .defer("leaf_pem", "chain_pem")[:_MOST_SHOWN]
     )
+
+
+def _to_stored_name(typed: str) -> str:
+    """Return a name as it is stored (A-labels), or the part of one that was typed."""
+    try:
+        return normalize_host_name(typed, allow_wildcard=True)
+    except NameProblem:
+        return typed.lower()

@@ -251,6 +251,51 @@ SENTENCES: dict[str, StrPromise] = {
         "to use. Upload one at a time, with its key.",
         "count",
     ),
+    # certificates.custody
+    "custody.master_key_missing": ngettext_lazy(
+        "The master key %(path)s is missing, and %(count)d private key here can be opened only "
+        "with it. Nothing was changed. Put the file back from your backup.",
+        "The master key %(path)s is missing, and %(count)d private keys here can be opened only "
+        "with it. Nothing was changed. Put the file back from your backup.",
+        "count",
+    ),
+    "custody.master_key_exposed": _(
+        "Others can read the master key %(path)s (mode %(mode)s), so it is not used and nothing "
+        "was changed. Take their access away: chmod 600 %(path)s"
+    ),
+    "custody.master_key_unreadable": _(
+        "The master key %(path)s cannot be read, or does not hold 32 bytes in base64. Nothing was "
+        "changed. Check who owns the file, or put it back from your backup."
+    ),
+    "custody.master_key_not_kept": _(
+        "The master key cannot be written to %(path)s, and without it no private key can be "
+        "stored. Nothing was changed. Check that the folder exists, is writable and has room."
+    ),
+    "custody.key_not_opened": _(
+        "The private key (%(key)s) cannot be opened with the master key %(path)s: it was stored "
+        "with another one. Put that file back from your backup, or upload the private key again."
+    ),
+    # certificates.services and its pages
+    "certificate.in_use": _(
+        "This certificate is still used: %(where)s. Choose another one there first, and apply "
+        "that; then it can be deleted."
+    ),
+    "certificate.deleted": _("The certificate %(label)s is deleted already."),
+    "csr.not_pending": _(
+        "This request does not wait for a certificate any more, so there is nothing to cancel."
+    ),
+    "upload.confirmation_needed": _(
+        "Before this is saved, confirm that you want it although the intermediate certificate is "
+        "missing. Or add the missing certificate below."
+    ),
+    "upload.too_large": _(
+        "This is more than %(limit)s KiB, far more than a certificate with its chain and key. "
+        "Nothing was read. Check that these are the right files."
+    ),
+    "upload.gone": _(
+        "What you uploaded is not here any more: it is kept for 15 minutes only, because it may "
+        "hold a private key. Nothing was stored. Choose the files again."
+    ),
 }
 
 _FIELDS: dict[str, StrPromise] = {

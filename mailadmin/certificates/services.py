@@ -81,7 +81,7 @@ def create_request(
             private_key=seal_key(key),
             created_by=actor.name,
         )
-        _record_request(actor, csr, "request.created", after=_request_snapshot(csr))
+        _record_request(actor, csr, "csr.created", after=_request_snapshot(csr))
     return csr
 
 
@@ -89,12 +89,12 @@ def create_request(
 def cancel_request(*, actor: Actor, csr: CertificateSigningRequest) -> CertificateSigningRequest:
     """Give up a pending request and destroy its key.
 
-    Raises :class:`CertificateRefusedError` with ``request.not_pending``.
+    Raises :class:`CertificateRefusedError` with ``csr.not_pending``.
     """
     row = CertificateSigningRequest.objects.select_for_update().get(pk=csr.pk)
     if row.status != Status.PENDING:
         params = {"status": row.status}
-        raise CertificateRefusedError(Problem("request.not_pending", params=params))
+        raise CertificateRefusedError(Problem("csr.not_pending", params=params))
     key, row.private_key = row.private_key, None
     row.status = Status.CANCELLED
     row.save(update_fields=["private_key", "status"])
@@ -102,7 +102,7 @@ def cancel_request(*, actor: Actor, csr: CertificateSigningRequest) -> Certifica
     _record_request(
         actor,
         row,
-        "request.cancelled",
+        "csr.cancelled",
         before=_request_snapshot(row) | {"status": str(Status.PENDING)},
         after={"status": str(row.status), "is_key_destroyed": is_destroyed},
     )
@@ -133,7 +133,7 @@ def store_certificate(
     row = Certificate.objects.select_for_update().filter(fingerprint=leaf.fingerprint).first()
     if row is None:
         row = _insert(actor, leaf, verdict.chain_pem, origin, key)
-        _record(actor, row, "certificate.added", after=_snapshot(row) | _answer(csr))
+        _record(actor, row, "certificate.uploaded", after=_snapshot(row) | _answer(csr))
         return Stored(row, StoreResult.ADDED, csr)
     return Stored(row, _complete(actor, row, verdict, key), csr)
 
@@ -149,7 +149,7 @@ def create_self_signed(
     leaf = read_certificate(make_self_signed(key, names, now, days))
     with transaction.atomic():
         row = _insert(actor, leaf, "", Origin.SELF_SIGNED, seal_key(key))
-        _record(actor, row, "certificate.added", after=_snapshot(row))
+        _record(actor, row, "certificate.self_signed", after=_snapshot(row))
     return row
 
 
@@ -327,7 +327,7 @@ def _record_request(
     record_event(
         actor=actor,
         verb=verb,
-        object_type="request",
+        object_type="csr",
         object_id=csr.pk,
         object_label=str(csr),
         before=before,

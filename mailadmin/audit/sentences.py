@@ -1,0 +1,83 @@
+"""The log in words: verbs, kinds of objects and reasons, marked for translation."""
+
+from __future__ import annotations
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+# Read as "<person> <verb> <object>".
+VERBS: dict[str, Promise] = {
+    "listener.enabled": _("switched on"),
+    "listener.disabled": _("switched off"),
+    "listener.changed": _("changed the settings of"),
+    "certificate.uploaded": _("uploaded certificate"),
+    "certificate.self_signed": _("made a self-signed certificate"),
+    "certificate.completed": _("added what was missing to certificate"),
+    "certificate.restored": _("brought back certificate"),
+    "certificate.found": _("found on the mail server the certificate"),
+    "certificate.assigned": _("assigned certificate"),
+    "certificate.deleted": _("deleted certificate"),
+    "csr.created": _("created certificate request"),
+    "csr.cancelled": _("cancelled certificate request"),
+    "sni.bound": _("chose a certificate for host name"),
+    "sni.unbound": _("removed the certificate for host name"),
+    "server.registered": _("registered mail server"),
+    "server.changed": _("changed mail server"),
+    "changes.discarded": _("discarded pending changes"),
+    "deployment.requested": _("asked to apply"),
+    "deployment.succeeded": _("applied and proved"),
+    "deployment.rolled_back": _("took back"),
+    "deployment.failed": _("could not complete"),
+    "deployment.refused": _("refused"),
+    "state.restored": _("went back to the state of"),
+    "user.created": _("created user"),
+    "user.role_changed": _("changed the role of"),
+    "user.switched_on": _("switched on the account of"),
+    "user.switched_off": _("switched off the account of"),
+    "user.logged_in": _("logged in"),
+    "user.login_failed": _("failed to log in as"),
+    "user.logged_out": _("logged out"),
+    "user.password_changed": _("changed the password of"),
+    "user.mfa_changed": _("changed the second factor of"),
+    "audit.exported": _("exported the audit log"),
+}
+
+OBJECTS: dict[str, Promise] = {
+    "listener": _("listener"),
+    "certificate": _("certificate"),
+    "csr": _("certificate request"),
+    "sni": _("host name"),
+    "server": _("mail server"),
+    "deployment": _("deployment"),
+    "changes": _("pending changes"),
+    "user": _("user"),
+    "audit": _("audit log"),
+}
+
+# Reasons that are codes; anything else is a sentence already.
+REASONS: dict[str, Promise] = {
+    "wrong_password": _("The password was wrong."),
+    "wrong_code": _("The password was right, the one-time code was wrong."),
+    "unknown_name": _("There is no user of that name. What was typed is not kept."),
+}
+
+
+def verb_words(verb: str) -> str:
+    """Return the verb in words, or the verb itself if the catalogue does not know it."""
+    return str(VERBS.get(verb, verb))
+
+
+def object_words(object_type: str) -> str:
+    """Return the kind of object in words."""
+    return str(OBJECTS.get(object_type, object_type))
+
+
+def reason_words(reason: str) -> str:
+    """Return the reason as a sentence."""
+    return str(REASONS.get(reason, reason))
+
+
+def verbs_that_mention(text: str) -> list[str]:
+    """Return the verbs whose words contain the text, so that a search finds what it shows."""
+    wanted = text.casefold()
+    return [verb for verb, words in VERBS.items() if wanted in str(words).casefold()]

@@ -1,0 +1,75 @@
+"""What pages show of certificates: names in both forms, the time that is left, problems."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django import template
+from django.utils import timezone
+
+from mailadmin.certificates.models import Certificate
+from mailadmin.certificates.sentences import say
+from mailadmin.pki import names as pki_names
+from mailadmin.pki.certificate import CertificateFacts
+from mailadmin.pki.problems import Problem
+
+register = template.Library()
+
+# The parts of the whole lifetime below which the bar turns amber (when automatic renewal would
+# begin) and red (certmagic's emergency line).
+_RENEWAL_SHARE = 1 / 3
+_EMERGENCY_SHARE = 1 / 20
+_MINUTE = 60
+
+NOTE_ICONS = {"error": "circle-x", "warning": "alert-triangle", "info": "info-circle"}
+
+
+@register.filter
+def both_forms(name: str) -> str:
+    """Return ``bücher.example (xn--bcher-kva.example)``, or the plain name."""
+    return pki_names.both_forms(name)
+
+
+@register.filter
+def spaced_hex(digits: str) -> str:
+    """Return a fingerprint in pairs, as other programs print it: ``AB:CD:...``."""
+    pairs = (digits[at : at + 2] for at in range(0, len(digits), 2))
+    return ":".join(pairs).upper()
+
+
+@register.filter
+def in_words(problem: Problem) -> str:
+    """Return the sentence for a problem."""
+    return say(problem)
+
+
+@register.inclusion_tag("certificates/_lifetime.html")
+def lifetime(certificate: Certificate | CertificateFacts) -> dict[str, Any]:
+    """Draw how much of the whole lifetime is left, as a bar with its words."""
+    now = timezone.now()
+    whole = _minutes(certificate.not_before, certificate.not_after)
+    left = max(0, _minutes(now, certificate.not_after))
+    return {
+        "certificate": certificate,
+        "left": min(left, whole),
+        "whole": max(whole, 1),
+        "low": round(whole * _EMERGENCY_SHARE),
+        "high": round(whole * _RENEWAL_SHARE),
+        "is_expired": certificate.not_after < now,
+        "is_early": now < certificate.not_before,
+    }
+
+
+@register.inclusion_tag("certificates/_note.html")
+def problem_note(problem: Problem) -> dict[str, Any]:
+    """Draw a problem as a note with its sentence."""
+    return {
+        "severity": str(problem.severity),
+        "icon_name": NOTE_ICONS[str(problem.severity)],
+        "sentence": say(problem),
+    }
+
+
+def _minutes(begin: datetime, end: datetime) -> int:
+    return int((end - begin).total_seconds() // _MINUTE)

@@ -1,0 +1,23 @@
+"""Addresses of the certificate pages."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from mailadmin.certificates.views import adding, browsing, requests, uploads
+
+app_name = "certificates"
+urlpatterns = [
+    path("", browsing.show_list, name="list"),
+    path("add/", adding.choose_way, name="add"),
+    path("add/names/", adding.preview_names, name="names_preview"),
+    path("upload/", uploads.UploadView.as_view(), name="upload"),
+    path("self-signed/", adding.SelfSignedView.as_view(), name="self_signed"),
+    path("requests/new/", requests.CreateView.as_view(), name="request_create"),
+    path("requests/<int:pk>/", requests.show_request, name="request_detail"),
+    path("requests/<int:pk>/download/", requests.download_request, name="request_download"),
+    path("requests/<int:pk>/cancel/", requests.CancelView.as_view(), name="request_cancel"),
+    path("<int:pk>/", browsing.show_certificate, name="detail"),
+    path("<int:pk>/download/", browsing.download_certificate, name="download"),
+    path("<int:pk>/delete/", browsing.DeleteView.as_view(), name="delete"),
+]

@@ -1,0 +1,156 @@
+"""A verdict as people read it, on the web and the command line: sentences, and the chain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from mailadmin.accounts.relative_time import exact_words, relative_words
+from mailadmin.pki.bundle import Found, KeySource, Verdict
+from mailadmin.pki.certificate import CertificateFacts
+from mailadmin.pki.chain import MISSING_INTERMEDIATE
+from mailadmin.pki.names import both_forms
+
+_NAMES_SHOWN = 8
+
+
+class LinkRole(StrEnum):
+    """What a link of the chain is; a gap is one that should be there."""
+
+    LEAF = "leaf"
+    INTERMEDIATE = "intermediate"
+    GAP = "gap"
+    ROOT = "root"
+    UNKNOWN_ROOT = "unknown_root"
+
+
+@dataclass(frozen=True, slots=True)
+class ChainLink:
+    """One certificate in the picture of a chain."""
+
+    role: LinkRole
+    title: str
+    facts: CertificateFacts | None = None
+
+    @property
+    def words(self) -> str:
+        """Return its role in words."""
+        return str(
+            {
+                LinkRole.LEAF: _("Server certificate"),
+                LinkRole.INTERMEDIATE: _("Intermediate"),
+                LinkRole.GAP: _("Missing intermediate"),
+                LinkRole.ROOT: _("Root, known to clients"),
+                LinkRole.UNKNOWN_ROOT: _("Issuer, not known here"),
+            }[self.role]
+        )
+
+
+def draw_chain(verdict: Verdict) -> list[ChainLink]:
+    """Return the links from the server's certificate up to the root, with the gap if there is one.
+
+    A certificate signed by itself is the whole of its chain.
+    """
+    if verdict.leaf is None:
+        return []
+    links = link_certificates(verdict.leaf, verdict.chain)
+    if verdict.leaf.is_self_signed:
+        return links
+    codes = {problem.code: problem for problem in verdict.problems}
+    issuer = (verdict.chain or (verdict.leaf,))[-1].issuer_title
+    if MISSING_INTERMEDIATE in codes:
+        return [*links, ChainLink(LinkRole.GAP, issuer)]
+    role = LinkRole.UNKNOWN_ROOT if "chain.root_unknown" in codes else LinkRole.ROOT
+    return [*links, ChainLink(role, issuer)]
+
+
+def link_certificates(
+    leaf: CertificateFacts, chain: tuple[CertificateFacts, ...]
+) -> list[ChainLink]:
+    """Return the links for the certificates that are really there."""
+    return [
+        ChainLink(LinkRole.LEAF, both_forms(leaf.title), leaf),
+        *(ChainLink(LinkRole.INTERMEDIATE, facts.title, facts) for facts in chain),
+    ]
+
+
+def describe_verdict(verdict: Verdict, now: datetime) -> list[str]:
+    """Say what was found, which names it covers, until when, and where its key is."""
+    sentences = [_found_sentence(verdict.found)]
+    leaf = verdict.leaf
+    if leaf is not None:
+        sentences += [names_sentence(leaf), _validity_sentence(leaf, now)]
+        sentences += _key_sentences(verdict)
+    return sentences
+
+
+def _found_sentence(found: Found) -> str:
+    parts = list(_count_parts(found))
+    if not parts:
+        return _("Nothing that belongs to a certificate was found.")
+    if len(parts) == 1:
+        return _("Found: %(part)s.") % {"part": parts[0]}
+    return _("Found: %(parts)s and %(last)s.") % {"parts": ", ".join(parts[:-1]), "last": parts[-1]}
+
+
+def _count_parts(found: Found) -> Iterator[str]:
+    for count, words in (
+        (
+            found.leaves,
+            ngettext("%(n)d server certificate", "%(n)d server certificates", found.leaves),
+        ),
+        (
+            found.intermediates,
+            ngettext(
+                "%(n)d intermediate certificate",
+                "%(n)d intermediate certificates",
+                found.intermediates,
+            ),
+        ),
+        (found.roots, ngettext("%(n)d root certificate", "%(n)d root certificates", found.roots)),
+        (found.keys, ngettext("%(n)d private key", "%(n)d private keys", found.keys)),
+        (found.requests, ngettext("%(n)d request", "%(n)d requests", found.requests)),
+    ):
+        if count:
+            yield words % {"n": count}
+
+
+def names_sentence(leaf: CertificateFacts) -> str:
+    """Say which names a certificate covers; of many only the first are told."""
+    shown = ", ".join(both_forms(name) for name in leaf.names[:_NAMES_SHOWN])
+    more = len(leaf.names) - _NAMES_SHOWN
+    if not leaf.names:
+        return _("It covers no name at all.")
+    if more <= 0:
+        return _("It covers %(names)s.") % {"names": shown}
+    return ngettext(
+        "It covers %(names)s and %(more)d more name.",
+        "It covers %(names)s and %(more)d more names.",
+        more,
+    ) % {"names": shown, "more": more}
+
+
+def _validity_sentence(leaf: CertificateFacts, now: datetime) -> str:
+    words = {
+        "begin": exact_words(leaf.not_before),
+        "end": exact_words(leaf.not_after),
+        "begins_in": relative_words(leaf.not_before, now),
+        "ends_in": relative_words(leaf.not_after, now),
+    }
+    if now < leaf.not_before:
+        return _("It is valid from %(begin)s (%(begins_in)s) until %(end)s.") % words
+    if leaf.is_expired(now):
+        return _("It was valid until %(end)s (%(ends_in)s).") % words
+    return _("It is valid until %(end)s (%(ends_in)s).") % words
+
+
+def _key_sentences(verdict: Verdict) -> Iterator[str]:
+    if verdict.key_source is KeySource.UPLOADED:
+        yield _("Its private key was in the upload and matches.")
+    elif verdict.key_source is KeySource.PENDING:
+        yield _("Its private key is already here and matches.")

@@ -1,0 +1,117 @@
+"""Looking at certificates: the list, one of them, its public part, and taking it away."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views import View
+from django.views.decorators.http import require_safe
+
+from mailadmin.accounts.mixins import ChangeRequiredMixin
+from mailadmin.audit.actors import Actor
+from mailadmin.certificates import selectors, services
+from mailadmin.certificates.errors import CertificateRefusedError
+from mailadmin.certificates.models import Certificate
+from mailadmin.certificates.sentences import say
+from mailadmin.certificates.trust import read_certificates
+from mailadmin.certificates.verdicts import link_certificates
+from mailadmin.pki.certificate import read_certificate
+
+PAGE_SIZE = 50
+_LONGEST_SEARCH = 253
+
+
+@require_safe
+def show_list(request: HttpRequest) -> HttpResponse:
+    """Show the certificates by urgency, and the requests that wait for theirs."""
+    wanted = request.GET.get("q", "").strip()[:_LONGEST_SEARCH]
+    found = selectors.search(selectors.list_certificates(now=timezone.now()), wanted)
+    page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
+    context = {
+        "page": page,
+        "wanted": wanted,
+        "requests": list(selectors.list_pending_requests()[:PAGE_SIZE]),
+    }
+    return render(request, "certificates/list.html", context)
+
+
+@require_safe
+def show_certificate(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show one certificate; also a deleted one, whose public part stays for history."""
+    certificate = get_object_or_404(Certificate, pk=pk)
+    leaf = read_certificate(certificate.leaf_pem.encode())
+    chain = tuple(read_certificates(certificate.chain_pem.encode()))
+    context: dict[str, Any] = {
+        "certificate": certificate,
+        "leaf": leaf,
+        "links": link_certificates(leaf, chain),
+        "uses": selectors.find_uses(certificate),
+        "csr": selectors.find_answered_request(certificate),
+        "related": selectors.find_related(certificate),
+        "events": selectors.find_events(certificate),
+    }
+    return render(request, "certificates/detail.html", context)
+
+
+@require_safe
+def download_certificate(_request: HttpRequest, pk: int) -> HttpResponse:
+    """Send the leaf and its chain as one PEM file: public parts only."""
+    certificate = get_object_or_404(Certificate, pk=pk)
+    return pem_response(
+        certificate.leaf_pem + certificate.chain_pem,
+        f"certificate-{certificate.fingerprint[:12]}.pem",
+        "application/x-pem-file",
+    )
+
+
+def pem_response(text: str, file_name: str, content_type: str) -> HttpResponse:
+    """Return a text as a file to keep. ``file_name`` must be plain ASCII of our own making."""
+    return HttpResponse(
+        text,
+        content_type=content_type,
+        headers={"Content-Disposition": f'attachment; filename="{file_name}"'},
+    )
+
+
+class DeleteView(ChangeRequiredMixin, View):
+    """Says what deleting will do, and does it."""
+
+    def get(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Ask first."""
+        return self._ask(request, get_object_or_404(Certificate, pk=pk, deleted_at=None))
+
+    def post(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Delete, or say why not."""
+        certificate = get_object_or_404(Certificate, pk=pk)
+        try:
+            is_key_destroyed = services.delete_certificate(
+                actor=Actor.from_request(request), certificate=certificate
+            )
+        except CertificateRefusedError as error:
+            return self._ask(request, certificate, [say(item) for item in error.problems])
+        messages.success(request, _deleted_words(certificate.label, is_key_destroyed))
+        return redirect("certificates:list")
+
+    def _ask(
+        self, request: HttpRequest, certificate: Certificate, refusals: list[str] | None = None
+    ) -> HttpResponse:
+        context = {
+            "certificate": certificate,
+            "uses": selectors.find_uses(certificate),
+            "refusals": refusals or [],
+        }
+        return render(request, "certificates/delete.html", context)
+
+
+def _deleted_words(label: str, is_key_destroyed: bool) -> str:
+    if is_key_destroyed:
+        words = _("The certificate %(label)s was deleted and its private key destroyed.")
+    else:
+        words = _("The certificate %(label)s was deleted.")
+    return words % {"label": label}

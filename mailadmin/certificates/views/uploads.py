@@ -1,0 +1,180 @@
+"""The upload: whatever people have, a password if it needs one, a verdict, and then *Save*.
+
+What was uploaded waits between these steps as a sealed upload, see
+:mod:`mailadmin.certificates.sealed_uploads`; pages and sessions only hold its token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from django.conf import settings
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views import View
+
+from mailadmin.accounts.mixins import ChangeRequiredMixin
+from mailadmin.accounts.models import User
+from mailadmin.audit.actors import Actor
+from mailadmin.certificates import services
+from mailadmin.certificates.errors import CertificateRefusedError
+from mailadmin.certificates.forms import UploadForm
+from mailadmin.certificates.judging import PASSWORD_CODES, judge_parts
+from mailadmin.certificates.master_key import CustodyProblem
+from mailadmin.certificates.sealed_uploads import (
+    UploadGoneError,
+    drop_upload,
+    open_upload,
+    seal_upload,
+)
+from mailadmin.certificates.sentences import say
+from mailadmin.certificates.services import Stored, StoreResult
+from mailadmin.certificates.verdicts import describe_verdict, draw_chain
+from mailadmin.certificates.views.adding import use_url
+from mailadmin.pki.bundle import Parts, Verdict, read_parts
+from mailadmin.pki.keys import private_key_to_pem
+from mailadmin.pki.problems import Problem
+
+_KIB = 1024
+
+
+class UploadView(ChangeRequiredMixin, View):
+    """Reads an upload and answers with a question, a verdict, or the stored certificate."""
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        """Ask for files."""
+        return self._ask(request, UploadForm())
+
+    def post(self, request: HttpRequest) -> HttpResponse:
+        """Take the next step, or say why there is none."""
+        if _is_too_large(request):
+            return self._ask(request, UploadForm(), [_too_large()], status=413)
+        form = UploadForm(request.POST, request.FILES)
+        if not form.is_valid():
+            return self._ask(request, form)
+        try:
+            return self._take_step(request, form)
+        except UploadGoneError:
+            return self._ask(request, UploadForm(), [Problem("upload.gone")])
+        except CustodyProblem as error:
+            return self._ask(request, UploadForm(), [error.problem])
+
+    def _take_step(self, request: HttpRequest, form: UploadForm) -> HttpResponse:
+        now, user = timezone.now(), _user(request)
+        token: str = form.cleaned_data["token"]
+        kept = open_upload(user=user, token=token, now=now) if token else []
+        if token and "save" in request.POST:
+            return self._save(request, form, kept, now)
+        inputs = [*kept, *form.inputs]
+        parts = read_parts(inputs, form.cleaned_data["password"] or None)
+        question = next((item for item in parts.problems if item.code in PASSWORD_CODES), None)
+        if not question:
+            inputs = _write_parts(parts)
+        if token:
+            drop_upload(user=user, token=token)
+        token = seal_upload(user=user, inputs=inputs, now=now) if inputs else ""
+        if question:
+            return self._ask_password(request, question, token)
+        return self._show_verdict(request, judge_parts(parts, now=now), token, now)
+
+    def _save(
+        self, request: HttpRequest, form: UploadForm, inputs: list[bytes], now: datetime
+    ) -> HttpResponse:
+        token: str = form.cleaned_data["token"]
+        verdict = judge_parts(read_parts(inputs), now=now)
+        try:
+            stored = services.store_certificate(
+                actor=Actor.from_request(request),
+                verdict=verdict,
+                is_confirmed=form.cleaned_data["is_confirmed"],
+            )
+        except CertificateRefusedError as error:
+            return self._show_verdict(request, verdict, token, now, error.problems)
+        drop_upload(user=_user(request), token=token)
+        messages.success(request, _stored_words(stored))
+        return redirect(use_url(stored.certificate))
+
+    def _ask(
+        self,
+        request: HttpRequest,
+        form: UploadForm,
+        problems: Iterable[Problem] = (),
+        status: int = 200,
+    ) -> HttpResponse:
+        context = {"form": form, "problems": problems}
+        return render(request, "certificates/upload.html", context, status=status)
+
+    def _ask_password(self, request: HttpRequest, question: Problem, token: str) -> HttpResponse:
+        context = {
+            "form": UploadForm(initial={"token": token}),
+            "token": token,
+            "question": say(question),
+            "is_repeated": question.code == "key.password_wrong",
+        }
+        return render(request, "certificates/upload_password.html", context)
+
+    def _show_verdict(
+        self,
+        request: HttpRequest,
+        verdict: Verdict,
+        token: str,
+        now: datetime,
+        refusals: Iterable[Problem] = (),
+    ) -> HttpResponse:
+        shown = set(verdict.problems)
+        context = {
+            "verdict": verdict,
+            "sentences": describe_verdict(verdict, now),
+            "links": draw_chain(verdict),
+            "token": token,
+            "form": UploadForm(),
+            "refusals": [problem for problem in refusals if problem not in shown],
+        }
+        return render(request, "certificates/verdict.html", context)
+
+
+def _write_parts(parts: Parts) -> list[bytes]:
+    """Write what was understood in its plainest form, so that no password is needed again."""
+    return [
+        *(facts.pem.encode() for facts in parts.certificates),
+        *(private_key_to_pem(key) for key in parts.private_keys),
+    ]
+
+
+def _is_too_large(request: HttpRequest) -> bool:
+    """Tell whether the upload handler took no files because the whole was too much."""
+    try:
+        length = int(request.META.get("CONTENT_LENGTH") or 0)
+    except ValueError:
+        return True
+    return length > settings.FILE_UPLOAD_MAX_MEMORY_SIZE
+
+
+def _too_large() -> Problem:
+    limit = settings.FILE_UPLOAD_MAX_MEMORY_SIZE // _KIB
+    return Problem("upload.too_large", params={"limit": limit})
+
+
+def _user(request: HttpRequest) -> User:
+    if not isinstance(request.user, User):
+        raise TypeError("the login middleware lets nobody else in")
+    return request.user
+
+
+def _stored_words(stored: Stored) -> str:
+    words = {
+        StoreResult.ADDED: _("The certificate %(label)s was saved."),
+        StoreResult.RESTORED: _("The certificate %(label)s had been deleted and is back."),
+        StoreResult.COMPLETED: _(
+            "The certificate %(label)s was here already; what it lacked was added."
+        ),
+        StoreResult.KNOWN: _("The certificate %(label)s was here already; nothing changed."),
+    }[stored.result]
+    said = words % {"label": stored.certificate.label}
+    if stored.csr is not None:
+        said += " " + _("It answers the request for %(name)s.") % {"name": stored.csr}
+    return said
