@@ -10,6 +10,7 @@ from django.http import HttpRequest, HttpResponseBase
 from mailadmin.audit.request_id import accept_request_id, current_request_id, request_id_set
 
 HEADER = "X-Request-ID"
+META_KEY = "mailadmin.request_id"
 
 
 class RequestContextMiddleware:
@@ -21,6 +22,8 @@ class RequestContextMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         """Serve the request with its id set."""
         with request_id_set(accept_request_id(request.headers.get(HEADER, ""))) as request_id:
+            # Django logs "Not Found" after the middleware; the request still tells the id then.
+            request.META[META_KEY] = request_id
             response = self.get_response(request)
             response.headers[HEADER] = request_id
             return response
@@ -31,5 +34,6 @@ class RequestIdFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Never drops a record."""
-        record.request_id = current_request_id() or "-"
+        meta = getattr(getattr(record, "request", None), "META", {})
+        record.request_id = current_request_id() or meta.get(META_KEY) or "-"
         return True

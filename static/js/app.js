@@ -3,6 +3,7 @@
 
 const THEMES = ["auto", "light", "dark"];
 const root = document.documentElement;
+root.classList.add("has-script");
 
 function showWhatNeedsScript(scope) {
   for (const element of scope.querySelectorAll(".needs-script, [data-copy], [data-dismiss]")) {

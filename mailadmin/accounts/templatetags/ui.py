@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from mailadmin.accounts.icons import NAMES
 from mailadmin.accounts.relative_time import exact_words, relative_words
 from mailadmin.accounts.theme import chosen_theme, next_theme
+from mailadmin.audit.request_id import current_request_id
 
 register = template.Library()
 
@@ -141,3 +142,9 @@ def nav_link(context: dict[str, Any], url_name: str, words: str, key: str = "") 
         format_html(' data-go="{}"', key) if key else "",
         words,
     )
+
+
+@register.simple_tag
+def request_id() -> str:
+    """Return the id of this request, as it stands in the log."""
+    return current_request_id()
