@@ -1,1 +1,1 @@
-"""Runs as root on the mail host: plans, applies, proves and takes back changes. No Django, no Celery."""
+"""Runs as root on the mail host: plans, applies, proves, takes back. No Django, no Celery."""

@@ -59,22 +59,12 @@ class AgentClient:
 
     def probe(self, expected: Sequence[Expectation]) -> list[Seen]:
         """Return what each port shows now."""
-        rows = [
-            {
-                "service": item.service,
-                "address": item.address,
-                "port": item.port,
-                "is_open": item.is_open,
-                "tls_mode": str(item.tls_mode),
-                "sni_name": item.sni_name,
-            }
-            for item in expected
-        ]
+        rows = [item.as_dict() for item in expected]
         answer = self._ask(Verb.PROBE, {"expected": rows})
         return [Seen.from_dict(item) for item in answer["seen"]]
 
     def _ask(self, verb: Verb, params: dict[str, Any]) -> dict[str, Any]:
-        return self._converse(verb, params, lambda event: None)
+        return self._converse(verb, params, _ignore)
 
     def _follow(
         self, verb: Verb, params: dict[str, Any], on_step: Callable[[StepEvent], None]
@@ -116,3 +106,7 @@ class AgentClient:
                 raise AgentError.because(
                     "agent.unreachable", detail=error.strerror or "no answer"
                 ) from None
+
+
+def _ignore(_: object) -> None:
+    """Plain questions have no steps."""

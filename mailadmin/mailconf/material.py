@@ -6,6 +6,7 @@ so that a renewal changes no configuration file and Dovecot needs no reload for 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 
 from mailadmin.mailconf.services import Daemon
@@ -75,6 +76,13 @@ def manifest(state: DesiredState) -> str:
             hidden = len(certificate.names) - 20
             lines.append(f"  names         {shown}" + (f" and {hidden} more" * (hidden > 0)))
             lines.append(f"  valid until   {certificate.not_after:%Y-%m-%d %H:%M} UTC")
-            lines.append(f"  chain         {certificate.chain_pem.count('BEGIN CERT')} above it")
+            lines.append(f"  chain         {_chain_words(certificate.chain_pem)}")
         blocks.append("\n".join(lines) + "\n")
     return "\n".join(blocks)
+
+
+def _chain_words(chain_pem: str) -> str:
+    """Return how many certificates stand above the leaf, and which, in short."""
+    count = chain_pem.count("BEGIN CERTIFICATE")
+    digest = hashlib.sha256(chain_pem.strip().encode()).hexdigest()
+    return f"{count} above it, SHA-256 {digest[:16]}" if count else "none"

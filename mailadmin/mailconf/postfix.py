@@ -194,29 +194,41 @@ def _new_entry(text: str) -> Entry:
     return Entry("", "inet", ("n", columns[1], columns[2], "-", "-"), "smtpd")
 
 
-def read_listeners(found: PostfixFiles, default_address: str = ANY_ADDRESS) -> list[ListenerState]:
-    """Return Postfix's listeners as the files have them now."""
+def read_listeners(found: PostfixFiles) -> list[ListenerState]:
+    """Return Postfix's listeners as the files have them now.
+
+    A service that is not there gets the address of port 25: that is where it would be expected.
+    """
+    entries = {
+        name: _entry_on_port(found.master_cf, service.port) or _own_entry(found, name)
+        for name, service in SERVICES.items()
+        if service.daemon is Daemon.POSTFIX
+    }
+    smtp = entries["smtp"]
+    usual = (smtp and smtp.address_and_port) or (ANY_ADDRESS, 25)
+    return [_as_listener(name, entry, usual[0], found) for name, entry in entries.items()]
+
+
+def _as_listener(
+    name: str, entry: Entry | None, usual_address: str, found: PostfixFiles
+) -> ListenerState:
+    service = SERVICES[name]
+    where = (entry and entry.address_and_port) or (usual_address, service.port)
+    is_clear = name == "smtp" and entry is not None and not _offers_tls(found)
+    return ListenerState(
+        service=name,
+        is_enabled=entry is not None,
+        address=where[0],
+        port=where[1],
+        tls_mode=TlsMode.NONE if is_clear else service.usual_tls_mode,
+        is_login_required=service.is_login_expected,
+    )
+
+
+def _offers_tls(found: PostfixFiles) -> bool:
     settings = main_cf.read_parameters(found.main_cf)
     level = settings.get("smtpd_tls_security_level", "")
-    is_offered = level in {"may", "encrypt"} or settings.get("smtpd_use_tls") == "yes"
-    listeners: list[ListenerState] = []
-    for name, service in SERVICES.items():
-        if service.daemon is not Daemon.POSTFIX:
-            continue
-        entry = _entry_on_port(found.master_cf, service.port) or _own_entry(found, name)
-        address, port = (entry and entry.address_and_port) or (ANY_ADDRESS, service.port)
-        is_clear = name == "smtp" and entry is not None and not is_offered
-        listeners.append(
-            ListenerState(
-                service=name,
-                is_enabled=entry is not None,
-                address=default_address if address == ANY_ADDRESS else address,
-                port=port,
-                tls_mode=TlsMode.NONE if is_clear else service.usual_tls_mode,
-                is_login_required=service.is_login_expected,
-            )
-        )
-    return listeners
+    return level in {"may", "encrypt"} or settings.get("smtpd_use_tls") == "yes"
 
 
 def _entry_on_port(text: str, port: int) -> Entry | None:
@@ -229,3 +241,11 @@ def _entry_on_port(text: str, port: int) -> Entry | None:
 
 def _own_entry(found: PostfixFiles, service: str) -> Entry | None:
     return next(iter(master_cf.read_entries(_block_section(found.master_cf, service))), None)
+
+
+def read_certificate_settings(found: PostfixFiles) -> list[str]:
+    """Return the files that main.cf names for keys and certificates."""
+    settings = main_cf.read_parameters(found.main_cf)
+    names = ("smtpd_tls_chain_files", *_REPLACED_CERTIFICATES)
+    values = " ".join(settings.get(name, "") for name in names)
+    return [word for word in values.replace(",", " ").split() if word]

@@ -17,6 +17,7 @@ probe.mail_without_login      465 or 587 takes mail from somebody who has not lo
 probe.login_in_clear          a password would be accepted before TLS
 probe.tls_required            port 25 refuses servers that cannot speak TLS (RFC 3207 4)
 probe.tls_not_required        587 goes on without TLS
+probe.not_as_before           after a rollback, a port shows something else than before
 ============================  ==================================================================
 """
 
@@ -24,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import Any, Self
 
 from mailadmin.mailconf.services import SERVICES, Protocol, TlsMode
@@ -59,6 +61,15 @@ class Expectation:
         """Return what tells one expectation from another."""
         return self.service, self.address, self.port, self.sni_name
 
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {name: _plain(getattr(self, name)) for name in self.__slots__}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Self:
+        """Read the JSON form back. Raises ``KeyError``, ``TypeError`` or ``ValueError``."""
+        return cls(**{**value, "tls_mode": TlsMode(value["tls_mode"])})
+
 
 @dataclass(frozen=True, slots=True)
 class Seen:
@@ -85,15 +96,7 @@ class Seen:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
-        return {
-            name: [list(item) if isinstance(item, tuple) else dict(item) for item in value]
-            if isinstance(value, tuple)
-            else dict(value)
-            if isinstance(value, Mapping)
-            else value
-            for name in self.__slots__
-            if (value := getattr(self, name)) is not None
-        }
+        return {name: _plain(getattr(self, name)) for name in self.__slots__}
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Self:
@@ -102,6 +105,15 @@ class Seen:
         known["chain"] = tuple(known.get("chain", ()))
         known["dialogue"] = tuple((who, text) for who, text in known.get("dialogue", ()))
         return cls(**known)
+
+
+def _plain(value: object) -> object:
+    """Return what JSON can carry."""
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return dict(value)
+    return str(value) if isinstance(value, StrEnum) else value
 
 
 def expectations(state: DesiredState) -> tuple[Expectation, ...]:
@@ -177,6 +189,18 @@ def _problem(about: Expectation, code: str, **params: str) -> Problem:
     return Problem(code, Severity.ERROR, about.service, where | params)
 
 
-def as_before(expected: Expectation, seen: Seen) -> Expectation:
-    """Return the expectation that a port shows again what it showed: the proof of a rollback."""
-    return replace(expected, is_open=seen.is_open, fingerprint=seen.fingerprint)
+def compare(before: Seen, now: Seen) -> Problem | None:
+    """Return how a port differs from what it showed before; the proof of a rollback."""
+    was = (before.is_open, before.fingerprint, before.error)
+    if (now.is_open, now.fingerprint, now.error) == was:
+        return None
+    where: dict[str, Param] = {
+        "address": now.address,
+        "port": now.port,
+        "was_open": before.is_open,
+        "is_open": now.is_open,
+        "was": before.fingerprint,
+        "found": now.fingerprint,
+        "detail": now.error_text,
+    }
+    return Problem("probe.not_as_before", Severity.ERROR, now.service, where)

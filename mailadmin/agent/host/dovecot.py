@@ -43,7 +43,7 @@ class DovecotHost:
         done = self._doveconf(self.paths.config_file, "-a")
         if not done.is_ok:
             raise AgentError.because("dovecot.config_broken", words=done.words)
-        return done.words
+        return done.output
 
     def read_protocols(self) -> tuple[str, ...]:
         """Return the protocols that are switched on and therefore have their login service."""

@@ -129,7 +129,7 @@ def write_all(folder: Path, files: Mapping[str, bytes]) -> None:
 def read_link(link: Path) -> str | None:
     """Return where the link points, or None if there is none."""
     try:
-        return os.readlink(link)
+        return str(link.readlink())
     except FileNotFoundError:
         return None
     except OSError as error:

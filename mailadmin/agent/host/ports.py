@@ -1,4 +1,4 @@
-"""Who listens where: asked before a daemon is told to, because neither tells (FACTS: reload says 0)."""
+"""Who listens where: asked first, because neither daemon tells (a reload says 0; measured)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import psutil
 
 from mailadmin.mailconf.state import ANY_ADDRESS
-from mailadmin.pki.problems import Problem, Severity
+from mailadmin.pki.problems import Param, Problem, Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ def bind_problem(service: str, address: str, port: int) -> Problem | None:
     """Return why a daemon could not listen there, by trying; None if it could."""
     wanted = "::" if address == ANY_ADDRESS else address
     family = socket.AF_INET6 if ipaddress.ip_address(wanted).version == 6 else socket.AF_INET
-    where: dict[str, str | int] = {"address": address, "port": port}
+    where: dict[str, Param] = {"address": address, "port": port}
     try:
         with socket.socket(family, socket.SOCK_STREAM) as trial:
             # Both daemons set it; without it a port just closed would look taken.
@@ -48,11 +48,11 @@ def bind_problem(service: str, address: str, port: int) -> Problem | None:
     return None
 
 
-def _bind_problem(service: str, where: dict[str, str | int], error: OSError) -> Problem:
+def _bind_problem(service: str, where: dict[str, Param], error: OSError) -> Problem:
     if error.errno == errno.EADDRINUSE:
         holder = find_holder(str(where["address"]), int(where["port"]))
         if holder:
-            taken = {"program": holder.program, "pid": holder.pid}
+            taken: dict[str, Param] = {"program": holder.program, "pid": holder.pid}
             return Problem("port.taken", Severity.ERROR, service, where | taken)
         return Problem("port.taken_by_unknown", Severity.ERROR, service, where)
     if error.errno == errno.EADDRNOTAVAIL:

@@ -30,7 +30,7 @@ class PostfixHost:
         if not done.is_ok:
             raise AgentError.because("postfix.config_broken", words=done.words)
         found: dict[str, str] = {}
-        for line in done.words.splitlines():
+        for line in done.output.splitlines():
             name, separator, value = line.partition("=")
             if separator:
                 found[name.strip()] = value.strip()
@@ -77,7 +77,7 @@ class PostfixHost:
         known = self._warnings(self.paths.config_directory)
         for arguments in (["-n"], ["-M"], ["-P"]):
             done = self._run("postconf", staging, *arguments)
-            fresh = [line for line in _warning_lines(done.words) if line not in known]
+            fresh = [line for line in _warning_lines(done.output) if line not in known]
             if not done.is_ok or fresh:
                 words = "\n".join(fresh) or done.words
                 raise AgentError.because("postfix.check_failed", words=_without(words, staging))
@@ -115,8 +115,8 @@ class PostfixHost:
         return ""
 
     def _warnings(self, folder: Path) -> set[str]:
-        words = (self._run("postconf", folder, option).words for option in ("-n", "-M", "-P"))
-        return {line for text in words for line in _warning_lines(text)}
+        outputs = (self._run("postconf", folder, option).output for option in ("-n", "-M", "-P"))
+        return {line for text in outputs for line in _warning_lines(text)}
 
     def _run(self, program: str, config_directory: Path, *arguments: str) -> Finished:
         path = find_program(program, self.paths.command_directory)

@@ -11,7 +11,9 @@ from pathlib import Path
 from mailadmin.agent.protocol import AgentError
 
 _SAFE_ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+# What a daemon's parser says is shown to people; what doveconf prints is read whole.
 _MOST_WORDS = 2000
+_MOST_OUTPUT = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +21,17 @@ class Finished:
     """How a program ended: its exit code and what it printed, both streams together."""
 
     code: int
-    words: str
+    output: str
 
     @property
     def is_ok(self) -> bool:
         """Tell whether the program reports success."""
         return self.code == 0
+
+    @property
+    def words(self) -> str:
+        """Return the end of what it printed: as much as a person would read."""
+        return self.output[-_MOST_WORDS:]
 
 
 def find_program(name: str, *folders: Path) -> Path:
@@ -58,4 +65,4 @@ def run(arguments: Sequence[str | Path], *, timeout: float = 20.0, hide: bool = 
         detail = error.strerror or "unknown"
         raise AgentError.because("program.not_started", name, detail=detail) from None
     printed = done.stderr if hide else done.stdout
-    return Finished(done.returncode, printed.decode(errors="replace").strip()[-_MOST_WORDS:])
+    return Finished(done.returncode, printed.decode(errors="replace").strip()[-_MOST_OUTPUT:])

@@ -29,7 +29,6 @@ from mailadmin.agent.host.files import (
 )
 from mailadmin.agent.protocol import AgentError, ApplyReport
 from mailadmin.mailconf.proof import Expectation, Seen
-from mailadmin.mailconf.services import TlsMode
 
 _KEPT_GENERATIONS = 5
 _KEPT_RESULTS = 200
@@ -58,7 +57,7 @@ class Journal:
             ],
             "live_before": self.live_before,
             "daemons": list(self.daemons),
-            "expected_before": [_expectation_dict(item) for item in self.expected_before],
+            "expected_before": [item.as_dict() for item in self.expected_before],
             "seen_before": [item.as_dict() for item in self.seen_before],
         }
 
@@ -80,7 +79,7 @@ class Journal:
             ),
             live_before=value["live_before"],
             daemons=tuple(value["daemons"]),
-            expected_before=tuple(read_expectation(item) for item in value["expected_before"]),
+            expected_before=tuple(Expectation.from_dict(item) for item in value["expected_before"]),
             seen_before=tuple(Seen.from_dict(item) for item in value["seen_before"]),
         )
 
@@ -128,10 +127,20 @@ class Store:
         if number and number != self.generation:
             shutil.rmtree(self.generation_folder(number), ignore_errors=True)
 
+    def drop_unused(self) -> None:
+        """Remove generations above the one being served: staged, and never put in place."""
+        for folder in self._generations.iterdir():
+            if folder.name.isdecimal() and int(folder.name) > self.generation:
+                self.drop_generation(int(folder.name))
+
     def switch_live(self, target: str | None) -> None:
         """Point ``live`` at another generation in one step. Raises :class:`AgentError`."""
         if read_link(self.live) != target:
             switch_link(self.live, target)
+
+    def live_before(self) -> str | None:
+        """Return where ``live`` points now; None before the first apply."""
+        return read_link(self.live)
 
     def live_target(self, number: int) -> str:
         """Return what ``live`` points to for this generation."""
@@ -208,21 +217,3 @@ class Store:
     def pem_files(self) -> Sequence[Path]:
         """Return the PEM files being served."""
         return sorted(self.live.glob("*.pem")) if self.live.exists() else []
-
-
-def _expectation_dict(item: Expectation) -> dict[str, Any]:
-    return {
-        "service": item.service,
-        "address": item.address,
-        "port": item.port,
-        "is_open": item.is_open,
-        "tls_mode": str(item.tls_mode),
-        "sni_name": item.sni_name,
-        "fingerprint": item.fingerprint,
-        "is_login_required": item.is_login_required,
-    }
-
-
-def read_expectation(value: Mapping[str, Any]) -> Expectation:
-    """Read an expectation's JSON form. Raises ``KeyError``, ``TypeError`` or ``ValueError``."""
-    return Expectation(**{**value, "tls_mode": TlsMode(value["tls_mode"])})

@@ -1,0 +1,175 @@
+"""The mail host: the only package that runs programs or touches the daemons' files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mailadmin.agent.config import AgentConfig
+from mailadmin.agent.host.dovecot import DovecotHost, version_numbers
+from mailadmin.agent.host.files import FileState, replace_file, to_bytes
+from mailadmin.agent.host.ports import bind_problem, find_holder
+from mailadmin.agent.host.postfix import PostfixHost
+from mailadmin.agent.host.store import Store
+from mailadmin.agent.protocol import AgentError
+from mailadmin.mailconf import dovecot_settings, material, postfix
+from mailadmin.mailconf.dovecot_settings import DovecotSettings
+from mailadmin.mailconf.postfix import PostfixFiles
+from mailadmin.mailconf.proof import Expectation
+from mailadmin.mailconf.services import Daemon
+from mailadmin.mailconf.state import ListenerState
+from mailadmin.pki.problems import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The host as it is: its files, and what must be known to render for it."""
+
+    main_cf: FileState
+    master_cf: FileState
+    dropin: FileState
+    postfix_version: str
+    dovecot_version: str
+    map_type: str
+    protocols: tuple[str, ...]
+
+    @property
+    def postfix_files(self) -> PostfixFiles:
+        """Return main.cf and master.cf as text."""
+        return PostfixFiles(self.main_cf.text, self.master_cf.text)
+
+    @property
+    def versions(self) -> dict[str, str]:
+        """Return the daemons' versions."""
+        return {"postfix": self.postfix_version, "dovecot": self.dovecot_version}
+
+    @property
+    def dovecot_numbers(self) -> tuple[int, int]:
+        """Return Dovecot's major and minor version."""
+        return version_numbers(self.dovecot_version)
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The three files as they should become."""
+
+    postfix: PostfixFiles
+    dropin: str
+
+
+class Host:
+    """Everything that an apply does to the machine, one method a deed."""
+
+    def __init__(self, config: AgentConfig) -> None:
+        self.postfix = PostfixHost(config.postfix)
+        self.dovecot = DovecotHost(config.dovecot)
+        self.store = Store(config.state_dir)
+
+    # Reading
+
+    def read(self) -> Found:
+        """Return the host as it is. Raises :class:`AgentError`."""
+        parameters = self.postfix.read_parameters()
+        main_cf, master_cf = self.postfix.read_files()
+        return Found(
+            main_cf=main_cf,
+            master_cf=master_cf,
+            dropin=self.dovecot.read_dropin(),
+            postfix_version=parameters["mail_version"],
+            dovecot_version=self.dovecot.version(),
+            map_type=parameters["default_database_type"],
+            protocols=self.dovecot.read_protocols(),
+        )
+
+    def read_listeners(self, found: Found) -> list[ListenerState]:
+        """Return the listeners as the daemons' files have them now."""
+        settings = self._dovecot_settings()
+        return [
+            *postfix.read_listeners(found.postfix_files),
+            *dovecot_settings.read_listeners(settings, frozenset(found.protocols)),
+        ]
+
+    def read_pem_files(self, found: Found) -> dict[str, bytes]:
+        """Return every PEM file that the daemons are told to use, by path; keys included."""
+        paths = [*self.store.pem_files(), *_postfix_pem_files(found)]
+        for pair in self._dovecot_settings().certificate_files():
+            paths += [Path(name) for name in pair if name]
+        files: dict[str, bytes] = {}
+        for path in paths:
+            try:
+                state = FileState.read(path)
+            except AgentError:
+                continue
+            if state.content:
+                files[str(path)] = state.content
+        return files
+
+    def running_daemons(self) -> dict[Daemon, bool]:
+        """Tell which masters live."""
+        return {
+            Daemon.POSTFIX: self.postfix.is_running(),
+            Daemon.DOVECOT: self.dovecot.is_running(),
+        }
+
+    def running_reload_is_gentle(self) -> bool:
+        """Tell whether a reload lets logged-in IMAP and POP3 sessions live (ZERO.md, F3)."""
+        return self.dovecot.read_setting("shutdown_clients") == "no"
+
+    def port_problem(self, service: str, address: str, port: int) -> Problem | None:
+        """Return why a daemon could not listen there; None if it could."""
+        return bind_problem(service, address, port)
+
+    def port_holder(self, expected: Expectation) -> str:
+        """Return ``program (pid)`` of whoever listens on the port, or an empty text."""
+        holder = find_holder(expected.address, expected.port)
+        return f"{holder.program} (pid {holder.pid})" if holder else ""
+
+    # Checking a staged copy
+
+    def check_postfix(self, files: PostfixFiles, staging: Path) -> None:
+        """Ask Postfix's parser. Raises :class:`AgentError` with its words."""
+        self.postfix.check(files, staging / "postfix")
+
+    def check_dovecot(self, dropin: str, staging: Path) -> None:
+        """Ask Dovecot's parser. Raises :class:`AgentError` with its words."""
+        self.dovecot.check(dropin, staging / "dovecot")
+
+    # Changing
+
+    def write_generation(
+        self, number: int, files: dict[str, bytes], sni_source: str, map_type: str
+    ) -> Path:
+        """Write the PEM files of a generation and compile its SNI map, all of mode 0600."""
+        if sni_source:
+            files = files | {material.SNI_MAP: sni_source.encode()}
+        folder = self.store.write_generation(number, files)
+        if sni_source:
+            self.postfix.compile_map(folder / material.SNI_MAP, map_type)
+        return folder
+
+    def put_files(self, found: Found, rendered: Rendered) -> None:
+        """Put the changed files in place, each by rename. Raises :class:`AgentError`."""
+        for was, text in (
+            (found.dropin, rendered.dropin),
+            (found.main_cf, rendered.postfix.main_cf),
+            (found.master_cf, rendered.postfix.master_cf),
+        ):
+            content = to_bytes(text)
+            if content != was.content:
+                replace_file(was, content)
+
+    def start_if_dead(self, daemon: Daemon) -> bool:
+        """Start a master that died; returns whether it had to be. Raises :class:`AgentError`."""
+        one = self.postfix if daemon is Daemon.POSTFIX else self.dovecot
+        if one.is_running():
+            return False
+        one.start()
+        return True
+
+    def _dovecot_settings(self) -> DovecotSettings:
+        return dovecot_settings.read_settings(self.dovecot.read_settings())
+
+
+def _postfix_pem_files(found: Found) -> list[Path]:
+    settings = postfix.read_certificate_settings(found.postfix_files)
+    return [Path(path) for path in settings if path.startswith("/")]

@@ -1,0 +1,318 @@
+"""From a state and the host as it is to what would change. Changes nothing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from mailadmin.agent.host import Found, Host, Rendered
+from mailadmin.agent.host.files import to_bytes
+from mailadmin.agent.protocol import AgentError, PlanReport
+from mailadmin.mailconf import diff, dovecot, material, postfix, rules
+from mailadmin.mailconf.services import Daemon
+from mailadmin.mailconf.state import CertificateMaterial, DesiredState
+from mailadmin.pki.bundle import read_parts
+from mailadmin.pki.certificate import CertificateFacts, CertificateProblem, read_certificate
+from mailadmin.pki.keys import KeyProblem, load_private_key, private_key_to_pem, public_key_id
+from mailadmin.pki.problems import Problem, Severity, has_errors
+
+_MAIN_CF, _MASTER_CF, _DROPIN, _CERTIFICATES = "main.cf", "master.cf", "dovecot", "certificates"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A state made ready for this host: everything an apply needs, and what a reviewer sees."""
+
+    state: DesiredState
+    found: Found
+    rendered: Rendered
+    pem_files: dict[str, bytes]
+    manifest_before: str
+    problems: tuple[Problem, ...]
+    generation: int
+
+    @property
+    def digest(self) -> str:
+        """Return a SHA-256 over the state, the files as they are and as they would become.
+
+        It changes whenever the host changes under a reviewer's eyes, or another apply came first.
+        """
+        rendered = self.rendered
+        facts = {
+            "state": self.state.digest,
+            "generation": self.generation,
+            "before": [
+                _hash(item.content or b"")
+                for item in (self.found.main_cf, self.found.master_cf, self.found.dropin)
+            ],
+            "after": [
+                _hash(to_bytes(text))
+                for text in (rendered.postfix.main_cf, rendered.postfix.master_cf, rendered.dropin)
+            ],
+        }
+        return _hash(json.dumps(facts, sort_keys=True).encode())
+
+    @property
+    def manifest(self) -> str:
+        """Return what the certificate files will hold, without keys."""
+        return material.manifest(self.state)
+
+    @property
+    def changed_daemons(self) -> tuple[Daemon, ...]:
+        """Return the daemons to be touched, Dovecot first: Postfix asks it about passwords."""
+        is_material = self._changed_roles()
+        changed: list[Daemon] = []
+        if self.is_dropin_changed or any(_is_dovecot_role(name) for name in is_material):
+            changed.append(Daemon.DOVECOT)
+        if self.is_postfix_changed or any(_is_postfix_role(name) for name in is_material):
+            changed.append(Daemon.POSTFIX)
+        return tuple(changed)
+
+    @property
+    def is_postfix_changed(self) -> bool:
+        """Tell whether main.cf or master.cf changes."""
+        return self.rendered.postfix != self.found.postfix_files
+
+    @property
+    def is_dropin_changed(self) -> bool:
+        """Tell whether Dovecot's file changes."""
+        return to_bytes(self.rendered.dropin) != self.found.dropin.content
+
+    @property
+    def needs_dovecot_reload(self) -> bool:
+        """Tell whether a listener or anything but certificates and TLS versions changes."""
+        if self.found.dropin.content is None:
+            return True
+        before, after = self.found.dropin.text, self.rendered.dropin
+        return dovecot.reload_part(before) != dovecot.reload_part(after)
+
+    def report(self) -> PlanReport:
+        """Return what the panel shows: diffs without keys, problems, the digest."""
+        found, rendered = self.found, self.rendered
+        files = [
+            diff.compare(_MAIN_CF, found.main_cf.text, rendered.postfix.main_cf),
+            diff.compare(_MASTER_CF, found.master_cf.text, rendered.postfix.master_cf),
+            diff.compare(found.dropin.path.name, found.dropin.text, rendered.dropin),
+            diff.compare(_CERTIFICATES, self.manifest_before, self.manifest),
+        ]
+        return PlanReport(
+            digest=self.digest,
+            files=tuple(item.as_dict() for item in files if item),
+            problems=self.problems,
+            versions=found.versions,
+        )
+
+    def _changed_roles(self) -> set[str]:
+        before, after = _roles(self.manifest_before), _roles(self.manifest)
+        return {
+            name for name in before.keys() | after.keys() if before.get(name) != after.get(name)
+        }
+
+
+def make_plan(state: DesiredState, host: Host) -> Plan:
+    """Return the plan. Raises :class:`AgentError` when the host cannot be read or rendered for.
+
+    What merely forbids applying is a problem of the plan, so that a reviewer sees all of it.
+    """
+    found = host.read()
+    generation = host.store.generation
+    completed, problems = _complete_material(state, host, found)
+    problems += rules.check_state(completed, datetime.now(UTC))
+    problems += postfix.find_problems(completed, found.postfix_files)
+    problems += _missing_protocols(completed, found)
+    live = str(host.store.live)
+    if any(item.code in _UNRENDERABLE for item in problems):
+        # Nothing sensible can be written; the host stays as it is and the reasons are shown.
+        rendered = Rendered(found.postfix_files, found.dropin.text)
+    else:
+        rendered = _render(completed, found, live)
+        problems += _host_problems(completed, host, found, rendered)
+    return Plan(
+        state=completed,
+        found=found,
+        rendered=rendered,
+        pem_files=_pem_files(completed),
+        manifest_before=_read_manifest(host),
+        problems=tuple(sorted(problems, key=lambda item: list(Severity).index(item.severity))),
+        generation=generation,
+    )
+
+
+_UNRENDERABLE = frozenset(
+    {
+        "profile.unknown", "sni.name_invalid", "listener.address_invalid", "listener.port_invalid",
+        "listener.tls_mode_impossible", "certificate.unknown", "certificate.own_with_sni",
+        "certificate.shared_by_protocol",
+    }
+)  # fmt: skip
+
+
+def _render(state: DesiredState, found: Found, live: str) -> Rendered:
+    files = postfix.render(state, found.postfix_files, live=live, map_type=found.map_type)
+    dropin = dovecot.render(
+        state, version=found.dovecot_numbers, live=live, protocols=found.protocols
+    )
+    return Rendered(files, dropin)
+
+
+def _complete_material(
+    state: DesiredState, host: Host, found: Found
+) -> tuple[DesiredState, list[Problem]]:
+    """Check every key against its leaf, and find on the host the keys that never leave it."""
+    problems: list[Problem] = []
+    completed: list[CertificateMaterial] = []
+    on_host: dict[str, str] | None = None
+    for certificate in state.certificates:
+        if certificate.fingerprint not in state.used_fingerprints:
+            continue
+        if not certificate.key_pem and on_host is None:
+            on_host = read_host_keys(host, found)
+        done, wrong = _pair(certificate, on_host or {})
+        completed.append(done)
+        problems += wrong
+    return state.with_certificates(completed), problems
+
+
+def _pair(
+    certificate: CertificateMaterial, on_host: dict[str, str]
+) -> tuple[CertificateMaterial, list[Problem]]:
+    """Neither daemon's checks see a wrong pair: it would cut TLS off at the next handshake."""
+    about: dict[str, str | int | bool] = {"label": certificate.label}
+    try:
+        leaf = read_certificate(certificate.leaf_pem.encode())
+    except CertificateProblem:
+        return certificate, [
+            Problem("material.leaf_unreadable", subject=certificate.fingerprint, params=about)
+        ]
+    if leaf.fingerprint != certificate.fingerprint:
+        return certificate, [
+            Problem("material.other_leaf", subject=certificate.fingerprint, params=about)
+        ]
+    key_pem = certificate.key_pem or on_host.get(leaf.public_key_id, "")
+    if not key_pem:
+        return certificate, [
+            Problem("material.key_missing", subject=certificate.fingerprint, params=about)
+        ]
+    if _key_id(key_pem) != leaf.public_key_id:
+        return certificate, [
+            Problem("material.key_mismatch", subject=certificate.fingerprint, params=about)
+        ]
+    return _with_key(certificate, key_pem), _chain_problems(certificate, leaf)
+
+
+def _chain_problems(certificate: CertificateMaterial, leaf: CertificateFacts) -> list[Problem]:
+    if not certificate.chain_pem.strip():
+        return []
+    parts = read_parts([certificate.chain_pem.encode()])
+    if not parts.certificates or has_errors(parts.problems):
+        about: dict[str, str | int | bool] = {"label": certificate.label}
+        return [Problem("material.chain_unreadable", subject=leaf.fingerprint, params=about)]
+    return []
+
+
+def _with_key(certificate: CertificateMaterial, key_pem: str) -> CertificateMaterial:
+    return CertificateMaterial(
+        fingerprint=certificate.fingerprint,
+        label=certificate.label,
+        names=certificate.names,
+        not_before=certificate.not_before,
+        not_after=certificate.not_after,
+        leaf_pem=certificate.leaf_pem,
+        chain_pem=certificate.chain_pem,
+        key_pem=key_pem,
+    )
+
+
+def _key_id(key_pem: str) -> str:
+    try:
+        return public_key_id(load_private_key(key_pem.encode()))
+    except KeyProblem:
+        return ""
+
+
+def read_host_keys(host: Host, found: Found) -> dict[str, str]:
+    """Return the keys in the files the daemons use, by public key; they never leave the host."""
+    keys: dict[str, str] = {}
+    for content in host.read_pem_files(found).values():
+        for key in read_parts([content]).private_keys:
+            keys[public_key_id(key)] = private_key_to_pem(key).decode()
+    return keys
+
+
+def _missing_protocols(state: DesiredState, found: Found) -> list[Problem]:
+    return [
+        Problem(
+            "dovecot.protocol_missing",
+            subject=item.service,
+            params={"protocol": str(item.definition.protocol)},
+        )
+        for item in state.enabled_listeners
+        if item.definition.daemon is Daemon.DOVECOT
+        and str(item.definition.protocol) not in found.protocols
+    ]
+
+
+def _host_problems(
+    state: DesiredState, host: Host, found: Found, rendered: Rendered
+) -> list[Problem]:
+    """Return what on the machine forbids the change: a dead daemon, a port that is taken."""
+    problems = [
+        Problem("daemon.down", subject=str(daemon))
+        for daemon, is_running in host.running_daemons().items()
+        if not is_running
+    ]
+    current = {(item.address, item.port) for item in host.read_listeners(found) if item.is_enabled}
+    for listener in state.enabled_listeners:
+        if (listener.address, listener.port) not in current:
+            problem = host.port_problem(listener.service, listener.address, listener.port)
+            problems += [problem] if problem else []
+    is_reload = dovecot.reload_part(found.dropin.text) != dovecot.reload_part(rendered.dropin)
+    if is_reload and not host.running_reload_is_gentle():
+        problems.append(Problem("dovecot.reload_ends_sessions", Severity.WARNING, "dovecot"))
+    return problems
+
+
+def _pem_files(state: DesiredState) -> dict[str, bytes]:
+    files: dict[str, bytes] = {material.MANIFEST: material.manifest(state).encode()}
+    for name, fingerprint in material.certificate_files(state).items():
+        certificate = state.certificate(fingerprint)
+        if certificate:
+            files[name] = material.chain_file(certificate).encode()
+    return files
+
+
+def _read_manifest(host: Host) -> str:
+    try:
+        return (host.store.live / material.MANIFEST).read_text(encoding="utf-8")
+    except OSError:
+        return ""
+
+
+def _roles(manifest: str) -> dict[str, str]:
+    """Return the paragraphs of a manifest by the file they are about."""
+    return {block.partition("\n")[0]: block for block in manifest.split("\n\n") if block.strip()}
+
+
+def _is_dovecot_role(name: str) -> bool:
+    return name in {"imap.pem", "pop3.pem", "sieve.pem"} or _is_shared_role(name)
+
+
+def _is_postfix_role(name: str) -> bool:
+    return not _is_dovecot_role(name) or _is_shared_role(name)
+
+
+def _is_shared_role(name: str) -> bool:
+    return name == material.DEFAULT or name.startswith("sni-")
+
+
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def refuse_if_forbidden(plan: Plan) -> None:
+    """Raise :class:`AgentError` with the first error of the plan, if it has one."""
+    for problem in plan.problems:
+        if problem.severity is Severity.ERROR:
+            raise AgentError(problem)

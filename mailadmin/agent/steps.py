@@ -1,0 +1,51 @@
+"""The steps of an apply, told as they happen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from mailadmin.agent.protocol import AgentError, StepEvent, StepStatus
+
+Tell = Callable[[StepEvent], None]
+
+
+@dataclass(slots=True)
+class Steps:
+    """Numbers and times the steps, and tells each when it begins and when it is over."""
+
+    tell: Tell
+    events: list[StepEvent] = field(default_factory=list)
+
+    @contextmanager
+    def run(self, code: str, subject: str = "") -> Iterator[dict[str, Any]]:
+        """Time one step; what the block puts into the mapping becomes its evidence.
+
+        An :class:`AgentError` fails the step and goes on to whoever called.
+        """
+        position, started = len(self.events), time.monotonic()
+        at = datetime.now(UTC).isoformat()
+        self.events.append(StepEvent(position, code, subject, StepStatus.RUNNING, at))
+        self.tell(self.events[position])
+        evidence: dict[str, Any] = {}
+        status = StepStatus.FAILED
+        try:
+            yield evidence
+            status = StepStatus.DONE
+        except AgentError as error:
+            evidence["problem"] = error.problem.as_dict()
+            raise
+        finally:
+            spent = round((time.monotonic() - started) * 1000)
+            event = StepEvent(position, code, subject, status, at, spent, evidence)
+            self.events[position] = event
+            self.tell(event)
+
+    def note(self, code: str, subject: str = "", evidence: Mapping[str, Any] | None = None) -> None:
+        """Tell a step that took no time of its own."""
+        with self.run(code, subject) as noted:
+            noted.update(evidence or {})
