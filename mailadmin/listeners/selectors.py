@@ -97,17 +97,7 @@ def state_problems(server: MailServer, now: datetime) -> list[Problem]:
 
 def find_listener(server: MailServer, service: str) -> Listener | None:
     """Return the listener of this service, if the server has one."""
-    return (
-        Listener.objects.filter(server=server, service=service)
-        .select_related("certificate")
-        .first()
-    )
-
-
-def assignable_certificates() -> list[Certificate]:
-    """Return the certificates that a port or name can be given: all but the deleted ones."""
-    rows = Certificate.objects.filter(deleted_at=None).defer("leaf_pem", "chain_pem")
-    return list(rows.order_by("-not_after", "-pk"))
+    return server.listeners.filter(service=service).select_related("certificate").first()
 
 
 def find_certificates(text: str) -> list[Certificate]:

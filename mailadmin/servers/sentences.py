@@ -5,12 +5,15 @@ from __future__ import annotations
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from mailadmin.certificates.sentences import say
+from mailadmin.pki.problems import Problem
+
 _PROFILES: dict[str, Promise] = {
     "intermediate": _("TLS 1.2 and 1.3"),
     "modern": _("TLS 1.3 only"),
 }
 
-PROFILE_ADVICE: dict[str, Promise] = {
+_PROFILE_ADVICE: dict[str, Promise] = {
     "intermediate": _(
         "For nearly everybody: every mail program and server of the last ten years can connect, "
         "and only with strong ciphers."
@@ -25,3 +28,26 @@ PROFILE_ADVICE: dict[str, Promise] = {
 def profile_words(name: str) -> str:
     """Return a TLS profile in words; the bare name if there is no such profile any more."""
     return str(_PROFILES.get(name, name))
+
+
+def profile_advice(name: str) -> str:
+    """Return what a TLS profile means for those who connect."""
+    return str(_PROFILE_ADVICE.get(name, ""))
+
+
+# %(subject)s is what the problem is about; the rest are its parameters.
+SERVER_PROBLEMS: dict[str, Promise] = {
+    "profile.unknown": _("There is no TLS profile called “%(subject)s”. Choose another one."),
+    "certificate.deleted": _(
+        "The certificate %(label)s was deleted and its key destroyed, so it cannot be served. "
+        "Choose another one."
+    ),
+}
+
+
+def say_problem(problem: Problem) -> str:
+    """Return a problem of a server as a sentence; those of names are the certificates' app's."""
+    sentence = SERVER_PROBLEMS.get(problem.code)
+    if sentence is None:
+        return say(problem)
+    return str(sentence) % {"subject": problem.subject, **problem.params}

@@ -14,9 +14,12 @@ from mailadmin.listeners.sentences.words import address_words, service_words, su
 from mailadmin.mailconf.services import SERVICES
 from mailadmin.pki.names import both_forms
 from mailadmin.pki.problems import Problem
+from mailadmin.servers.sentences import SERVER_PROBLEMS
+from mailadmin.servers.sentences import say_problem as say_server_problem
 
 # %(who)s is what the problem is about in words; the rest are its parameters.
 PROBLEMS: dict[str, Promise] = {
+    **SERVER_PROBLEMS,
     # mailconf.rules: errors
     "listener.duplicate_port": _(
         "%(who)s and %(other_words)s would both listen on %(place)s. Give one of them another "
@@ -68,7 +71,6 @@ PROBLEMS: dict[str, Promise] = {
     "sni.name_invalid": _(
         "“%(subject)s” is not a host name that can be bound: write it in full, without wildcards."
     ),
-    "profile.unknown": _("There is no TLS profile called “%(subject)s”. Choose another one."),
     # mailconf.rules: warnings
     "smtp.without_tls": _(
         "Port %(port)s does not offer STARTTLS: mail from other servers travels in clear, and some "
@@ -93,20 +95,7 @@ PROBLEMS: dict[str, Promise] = {
     # our own services
     "listener.unknown": _("There is no service called “%(subject)s” here. Known: %(services)s."),
     "login.always_required": _("%(who)s has no use without a login, so it always requires one."),
-    "certificate.deleted": _(
-        "The certificate %(label)s was deleted and its key destroyed, so it cannot be served. "
-        "Choose another one."
-    ),
     "undo.nothing_applied": _("Nothing has been applied yet, so there is nothing to go back to."),
-    # names, as judged by mailadmin.pki.names
-    "name.empty": _("Write the host name."),
-    "name.invalid": _("“%(name)s” is not a host name."),
-    "name.not_qualified": _("“%(name)s” is not a full host name. Write it like mail.example.org."),
-    "name.wildcard_not_allowed": _(
-        "“%(name)s” is a wildcard. Clients ask for one name at a time: write it in full."
-    ),
-    "name.wildcard_misplaced": _("“%(name)s” has a * where none can be. Write the name in full."),
-    "name.public_suffix": _("“%(name)s” belongs to everybody: write a name below it."),
 }
 
 _WHY_IMPOSSIBLE: dict[str, Promise] = {
@@ -122,12 +111,12 @@ _WHY_IMPOSSIBLE: dict[str, Promise] = {
 def say_problem(problem: Problem | Mapping[str, Any]) -> str:
     """Return a problem, or its JSON form, as a sentence.
 
-    A code that has no sentence here is told as it is, with what it is about.
+    A code that has no sentence here is asked of the apps below.
     """
     told = problem if isinstance(problem, Problem) else Problem.from_dict(problem)
     sentence = PROBLEMS.get(told.code)
     if sentence is None:
-        return f"{told.code} ({told.subject})" if told.subject else told.code
+        return say_server_problem(told)
     return str(sentence) % _words(told)
 
 

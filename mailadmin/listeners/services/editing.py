@@ -16,7 +16,7 @@ from mailadmin.listeners.models import Listener
 from mailadmin.listeners.selectors import read_wanted
 from mailadmin.listeners.services.storing import store_state
 from mailadmin.mailconf.rules import is_address, judge_values
-from mailadmin.mailconf.services import Protocol, Service, TlsMode
+from mailadmin.mailconf.services import TlsMode
 from mailadmin.mailconf.state import ANY_ADDRESS, ListenerState
 from mailadmin.pki.problems import Problem
 from mailadmin.servers.errors import ChangeRefusedError
@@ -127,12 +127,7 @@ def _refuse_nonsense(*states: ListenerState) -> None:
     problems += [
         Problem("login.always_required", subject=state.service)
         for state in states
-        if not state.is_login_required and is_login_inherent(state.definition)
+        if not state.is_login_required and state.definition.is_login_inherent
     ]
     if problems:
         raise ChangeRefusedError(*problems)
-
-
-def is_login_inherent(service: Service) -> bool:
-    """Tell whether the protocol has no use without a login, so that nobody can choose."""
-    return service.protocol is not Protocol.SMTP

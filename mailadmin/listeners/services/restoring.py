@@ -71,7 +71,10 @@ def undo_change(*, actor: Actor, server: MailServer, subject: str, code: str = "
         raise ChangeRefusedError(Problem("undo.nothing_applied", subject=subject))
     wanted = read_wanted(row)
     put_back = _choose_undo(subject, code)
-    difference = store_state(wanted, put_back(wanted.as_state(), applied))
+    target = put_back(wanted.as_state(), applied)
+    # The applied state names the certificates it needs even when they were deleted since.
+    target = target.with_certificates((*target.certificates, *applied.certificates))
+    difference = store_state(wanted, target)
     if difference:
         record_event(
             actor=actor,

@@ -200,8 +200,11 @@ def test_a_stored_change_is_told_like_a_fresh_one() -> None:
 
 def test_codes_of_another_time_are_shown_as_they_are() -> None:
     assert say_change({"code": "x.y", "subject": "imap", "params": {}}) == "x.y (imap)"
-    assert say_problem(Problem("x.y", subject="imap")) == "x.y (imap)"
-    assert say_problem(Problem("x.y")) == "x.y"
+    assert say_problem(Problem("x.y", subject="imap")) == "x.y"
+
+
+def test_problems_of_names_are_told_by_the_app_that_judges_them() -> None:
+    assert "“x”" in say_problem(Problem("name.not_qualified", params={"name": "x"}))
 
 
 def test_a_clear_text_port_is_told_with_its_danger() -> None:
