@@ -50,7 +50,7 @@ class Use:
 def list_certificates(*, now: datetime) -> QuerySet[Certificate]:
     """Return the certificates by urgency: those in use by what is left, then the spare ones.
 
-    Expired ones that nobody uses come last. What the list shows of their use is prefetched.
+    Expired ones that nobody uses come last.
     """
     is_used = Exists(Certificate.objects.filter(_IS_USED, pk=OuterRef("pk")))
     return (
@@ -66,7 +66,6 @@ def list_certificates(*, now: datetime) -> QuerySet[Certificate]:
         )
         .order_by("urgency", "not_after", "pk")
         .defer("leaf_pem", "chain_pem")
-        .prefetch_related(*_USES)
     )
 
 

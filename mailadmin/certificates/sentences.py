@@ -88,6 +88,10 @@ SENTENCES: dict[str, StrPromise] = {
         "The RSA key of %(name)s has only %(bits)s bits: mail programs refuse fewer than "
         "%(minimum)s. Create a new request with a larger key."
     ),
+    "key.encryption_unsupported": _(
+        "The private key is encrypted with a method that is not understood here. Encrypt it with "
+        "AES, for example with: openssl pkcs8 -topk8 -v2 aes256 -in KEY -out NEW-KEY."
+    ),
     "key.encryption_too_slow": _(
         "The private key is encrypted so that opening it would take very long. Encrypt it again "
         "with fewer rounds, for example with: openssl pkcs8 -topk8 -in KEY -out NEW-KEY."

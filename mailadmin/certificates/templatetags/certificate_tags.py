@@ -38,12 +38,6 @@ def spaced_hex(digits: str) -> str:
     return ":".join(pairs).upper()
 
 
-@register.filter
-def in_words(problem: Problem) -> str:
-    """Return the sentence for a problem."""
-    return say(problem)
-
-
 @register.inclusion_tag("certificates/_lifetime.html")
 def lifetime(certificate: Certificate | CertificateFacts) -> dict[str, Any]:
     """Draw how much of the whole lifetime is left, as a bar with its words."""

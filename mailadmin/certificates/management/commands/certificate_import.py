@@ -1,0 +1,87 @@
+"""``certificate_import FILE... [--key FILE] [--password-file FILE] [--yes]``."""
+
+from __future__ import annotations
+
+import sys
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from mailadmin.audit.actors import Actor
+from mailadmin.audit.request_id import draw_request_id, request_id_set
+from mailadmin.certificates.errors import CertificateRefusedError
+from mailadmin.certificates.judging import judge_upload
+from mailadmin.certificates.master_key import CustodyProblem
+from mailadmin.certificates.reporting import (
+    EXIT_REFUSED,
+    EXIT_UNREADABLE,
+    UnreadableFileError,
+    exit_code,
+    read_file,
+    read_password,
+    verdict_lines,
+)
+from mailadmin.certificates.sentences import say
+from mailadmin.certificates.services import StoreResult, store_certificate
+
+_RESULT_WORDS = {
+    StoreResult.ADDED: "saved",
+    StoreResult.RESTORED: "had been deleted and is back",
+    StoreResult.COMPLETED: "was here already; what it lacked was added",
+    StoreResult.KNOWN: "was here already; nothing changed",
+}
+
+
+class Command(BaseCommand):
+    """Stores what the upload page would store."""
+
+    help = (
+        "Store a certificate with its chain and key, given in any order. It is used nowhere until "
+        "you say so. Exits with 0: stored, 1: refused, 2: unreadable."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Declare the arguments."""
+        parser.add_argument("files", nargs="+", metavar="FILE", help="PEM or DER; - is stdin")
+        parser.add_argument("--key", metavar="FILE", help="a file with the private key")
+        parser.add_argument(
+            "--password-file", metavar="FILE", help="a file whose first line opens the key"
+        )
+        parser.add_argument(
+            "--yes",
+            action="store_true",
+            help="store it although an intermediate certificate is missing",
+        )
+
+    def handle(self, **options: Any) -> None:
+        """Store the certificate, or say why not."""
+        with request_id_set(draw_request_id()):
+            self._import(**options)
+
+    def _import(self, **options: Any) -> None:
+        try:
+            names = [*options["files"], *([options["key"]] if options["key"] else [])]
+            inputs = [read_file(name) for name in names]
+            password = read_password(options["password_file"]) if options["password_file"] else None
+        except UnreadableFileError as error:
+            raise CommandError(str(error), returncode=EXIT_UNREADABLE) from None
+        now = timezone.now()
+        verdict = judge_upload(inputs, now=now, password=password)
+        for line in verdict_lines(verdict, now):
+            self.stdout.write(line)
+        if not verdict.is_accepted:
+            self.stderr.write("Nothing was stored.")
+            sys.exit(exit_code(verdict))
+        try:
+            stored = store_certificate(
+                actor=Actor.command_line(), verdict=verdict, is_confirmed=options["yes"]
+            )
+        except CertificateRefusedError as error:
+            sentences = " ".join(say(problem) for problem in error.problems)
+            raise CommandError(f"{sentences} (--yes)", returncode=EXIT_REFUSED) from None
+        except CustodyProblem as error:
+            raise CommandError(say(error.problem), returncode=EXIT_REFUSED) from None
+        row = stored.certificate
+        self.stdout.write(f"{row.label} ({row.fingerprint}): {_RESULT_WORDS[stored.result]}.")

@@ -1,0 +1,125 @@
+"""A verdict for the command line: the JSON that scripts read, and the sentences people read."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from mailadmin.certificates.sentences import say
+from mailadmin.certificates.verdicts import describe_verdict, draw_chain
+from mailadmin.pki.bundle import Verdict
+from mailadmin.pki.certificate import CertificateFacts
+from mailadmin.pki.names import display_name
+from mailadmin.pki.parts import MAX_INPUT_BYTES
+from mailadmin.pki.problems import Problem, Severity
+
+EXIT_ACCEPTED, EXIT_REFUSED, EXIT_UNREADABLE = 0, 1, 2
+_LONGEST_PASSWORD = 1024  # bytes
+_SEVERITY_WORDS = {Severity.ERROR: "refused", Severity.WARNING: "warning", Severity.INFO: "note"}
+
+
+class UnreadableFileError(Exception):
+    """A file that cannot be opened; the text says which and why."""
+
+
+def read_file(name: str) -> bytes:
+    """Return the content of a file, ``-`` for standard input.
+
+    No more than can be judged is read: one byte above the limit shows that it is too large.
+    Raises :class:`UnreadableFileError`.
+    """
+    try:
+        if name == "-":
+            return sys.stdin.buffer.read(MAX_INPUT_BYTES + 1)
+        with Path(name).open("rb") as file:
+            return file.read(MAX_INPUT_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise UnreadableFileError(f"{name}: {reason}") from None
+
+
+def read_password(name: str) -> str:
+    """Return the password in a file, without the end of its line. Raises as :func:`read_file`."""
+    content = read_file(name)[:_LONGEST_PASSWORD]
+    first_line = content.decode(errors="replace").split("\n", 1)[0]
+    return first_line.removesuffix("\r")
+
+
+def exit_code(verdict: Verdict) -> int:
+    """Return 0 for accepted, 1 for refused, 2 when nothing of a certificate could be read."""
+    if verdict.is_accepted:
+        return EXIT_ACCEPTED
+    found = verdict.found
+    is_anything_read = found.leaves or found.intermediates or found.roots or found.keys
+    return EXIT_REFUSED if is_anything_read or found.requests else EXIT_UNREADABLE
+
+
+def verdict_as_dict(verdict: Verdict) -> dict[str, Any]:
+    """Return the JSON form. Public parts only."""
+    return {
+        "accepted": verdict.is_accepted,
+        "needs_confirmation": verdict.needs_confirmation,
+        "problems": problems_as_dicts(verdict.problems),
+        "leaf": certificate_as_dict(verdict.leaf) if verdict.leaf else None,
+        "chain": [certificate_as_dict(facts) for facts in verdict.chain],
+        "key": {"matches": verdict.key_matches, "source": str(verdict.key_source)},
+    }
+
+
+def refusal_as_dict(code: str, message: str) -> dict[str, Any]:
+    """Return the JSON form for files that could not even be opened."""
+    problem = {"code": code, "severity": str(Severity.ERROR), "message": message}
+    return {
+        "accepted": False,
+        "needs_confirmation": False,
+        "problems": [problem],
+        "leaf": None,
+        "chain": [],
+        "key": {"matches": False, "source": "missing"},
+    }
+
+
+def problems_as_dicts(problems: Iterable[Problem]) -> list[dict[str, Any]]:
+    """Return problems with their sentences."""
+    return [
+        {
+            "code": problem.code,
+            "severity": str(problem.severity),
+            "message": say(problem),
+            "subject": problem.subject,
+            "params": dict(problem.params),
+        }
+        for problem in problems
+    ]
+
+
+def certificate_as_dict(facts: CertificateFacts) -> dict[str, Any]:
+    """Return what a certificate says. Names are A-labels; ``display_names`` are for people."""
+    return {
+        "subject": facts.subject,
+        "common_name": facts.common_name,
+        "issuer": facts.issuer,
+        "names": list(facts.names),
+        "display_names": [display_name(name) for name in facts.names],
+        "serial": facts.serial_hex,
+        "not_before": facts.not_before.isoformat(),
+        "not_after": facts.not_after.isoformat(),
+        "key": facts.key,
+        "signature_hash": facts.signature_hash,
+        "fingerprint_sha256": facts.fingerprint,
+        "public_key_sha256": facts.public_key_id,
+        "is_self_signed": facts.is_self_signed,
+    }
+
+
+def verdict_lines(verdict: Verdict, now: datetime) -> Iterator[str]:
+    """Yield the verdict as plain sentences, with the chain drawn in one line."""
+    yield from describe_verdict(verdict, now)
+    links = draw_chain(verdict)
+    if links:
+        yield " -> ".join(f"{link.title} ({link.words})" for link in links)
+    for problem in verdict.problems:
+        yield f"{_SEVERITY_WORDS[problem.severity]}: {say(problem)}"
