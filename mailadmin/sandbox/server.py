@@ -23,7 +23,7 @@ from mailadmin.sandbox.dovecot_files import (
     adapt_shipped_files,
 )
 from mailadmin.sandbox.errors import SandboxError
-from mailadmin.sandbox.paths import is_short_enough, short_runtime_dir
+from mailadmin.sandbox.paths import short_runtime_dir
 from mailadmin.sandbox.postfix_files import (
     MailPeers,
     PostfixLayout,
@@ -44,6 +44,7 @@ from mailadmin.sandbox.snakeoil import make_snakeoil
 
 _POSTFIX_SHIPPED = Path("/usr/share/postfix")
 _DOVECOT_SHIPPED = Path("/usr/share/dovecot")
+_LONGEST_ROOT = 60  # bytes
 _START_LIMIT = 15.0  # seconds; a start takes about a third of one
 _PATIENCE = 1.0  # seconds that a daemon gets to end by itself
 _STOP_ROUNDS = 5
@@ -54,26 +55,26 @@ class Sandbox:
 
     def __init__(self, settings: SandboxSettings) -> None:
         self.settings = settings
-        root = settings.root
-        self.certificate = root / "ssl" / "snakeoil.pem"
-        self.certificate_key = root / "ssl" / "snakeoil.key"
-        postfix, dovecot = root / "postfix", root / "dovecot"
+        home, base_dir = _choose_home(settings.root)
+        self.certificate = home / "ssl" / "snakeoil.pem"
+        self.certificate_key = home / "ssl" / "snakeoil.key"
+        postfix, dovecot = home / "postfix", home / "dovecot"
         self._postfix = PostfixLayout(
             config_directory=postfix / "etc",
             queue_directory=postfix / "queue",
             data_directory=postfix / "data",
-            log=root / "log" / "postfix.log",
+            log=home / "log" / "postfix.log",
             mailboxes=postfix / "etc" / "mailboxes",
             aliases=postfix / "etc" / "virtual",
         )
         self._dovecot = DovecotLayout(
             config_directory=dovecot / "etc",
-            base_dir=_choose_base_dir(dovecot),
+            base_dir=base_dir,
             # Without "dovecot" in it, Dovecot puts that before it in the title of its processes.
-            instance_name=f"sandbox-{hashlib.sha256(os.fsencode(root)).hexdigest()[:10]}",
+            instance_name=f"sandbox-{hashlib.sha256(os.fsencode(settings.root)).hexdigest()[:10]}",
             state_dir=dovecot / "state",
-            log=root / "log" / "dovecot.log",
-            mail=root / "mail",
+            log=home / "log" / "dovecot.log",
+            mail=home / "mail",
             users=dovecot / "etc" / "users",
             certificate=self.certificate,
             certificate_key=self.certificate_key,
@@ -92,6 +93,7 @@ class Sandbox:
         _make_folder(root)
         _refuse_unreachable_folder(root)
         sandbox = cls(load_or_create_settings(root, address))
+        _link_home(_choose_home(root)[0], root)
         sandbox._write_files()
         return sandbox
 
@@ -300,10 +302,24 @@ def read_dovecot_version() -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def _choose_base_dir(dovecot: Path) -> Path:
-    """Return Dovecot's folder for sockets: below its own, unless that path is too long."""
-    inside = dovecot / "run"
-    return inside if is_short_enough(inside) else short_runtime_dir(dovecot)
+def _choose_home(root: Path) -> tuple[Path, Path]:
+    """Return the folder as the daemons are told it, and Dovecot's folder for sockets.
+
+    Dovecot adds up to 40 bytes for a socket, Postfix 30, and 107 is the limit (unix(7)). Where
+    the path is too long for that both are in /run: a link to the folder, which is enough for
+    Postfix, and a real folder for Dovecot, which follows links before it connects.
+    """
+    if len(os.fsencode(root)) <= _LONGEST_ROOT:
+        return root, root / "dovecot" / "run"
+    runtime = short_runtime_dir(root)
+    return runtime / "home", runtime / "dovecot"
+
+
+def _link_home(home: Path, root: Path) -> None:
+    """Make the short link, again after each boot: /run is empty then."""
+    if home != root and not home.is_symlink():
+        _make_folder(home.parent)
+        home.symlink_to(root)
 
 
 def _find_master(pid_file: Path, name: str, works_in: Path) -> psutil.Process | None:
@@ -341,6 +357,10 @@ def _write(path: Path, content: bytes, mode: int = 0o644) -> None:
     with os.fdopen(descriptor, "wb") as stream:
         os.fchmod(descriptor, mode)
         stream.write(content)
+    # Postfix' programs wait for up to two seconds when a file they load is younger than that,
+    # as somebody might still be writing it (dict_load_file). This one is complete.
+    written_at = time.time() - 5
+    os.utime(path, (written_at, written_at))
 
 
 def _read_shipped(path: Path) -> str:
