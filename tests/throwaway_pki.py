@@ -267,16 +267,17 @@ def _sign_again(certificate: x509.Certificate, key: PrivateKey, signature: str) 
     algorithm = _OLD_ALGORITHMS[signature, isinstance(key, rsa.RSAPrivateKey)]
     fields = _split_der(_content_of(certificate.tbs_certificate_bytes))
     fields[2] = algorithm  # after the version and the serial number
-    signed = _der(0x30, b"".join(fields))
+    signed = encode_der(0x30, b"".join(fields))
     if isinstance(key, rsa.RSAPrivateKey):
         value = key.sign(signed, padding.PKCS1v15(), old_hash)
     else:
         value = key.sign(signed, ec.ECDSA(old_hash))
-    whole = _der(0x30, signed + algorithm + _der(0x03, b"\0" + value))
+    whole = encode_der(0x30, signed + algorithm + encode_der(0x03, b"\0" + value))
     return x509.load_der_x509_certificate(whole)
 
 
-def _der(tag: int, content: bytes) -> bytes:
+def encode_der(tag: int, content: bytes) -> bytes:
+    """Return one DER element; ``30`` is a SEQUENCE, ``02`` an INTEGER, ``04`` an OCTET STRING."""
     length = len(content)
     if length < 0x80:
         return bytes((tag, length)) + content

@@ -49,6 +49,10 @@ MAX_RSA_BITS = 8192  # beyond it one handshake costs more than it protects
 _RSA_EXPONENT = 65537
 _MAX_ROUNDS = 2_000_000  # about a fifth of a second of PBKDF2, half a second of its elders
 _SCRYPT_NUMBERS = 3
+_WORDS = (
+    ("nknown", "key.encryption_unsupported"),  # "unknown cipher", "Unknown ... algorithm"
+    ("DEK-Info", "key.unreadable"),
+)
 _MAX_SCRYPT_COST = 2**21  # N x r x p: 256 MiB, 16 times what OpenSSL writes
 _CURVE_NAMES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 
@@ -134,8 +138,8 @@ def load_private_key(pem_or_der: bytes, password: str | None = None) -> PrivateK
     """Read the first private key of a PEM text, or a DER key, encrypted or not.
 
     Raises :class:`KeyProblem` with ``key.password_needed``, ``key.password_wrong``,
-    ``key.encryption_too_slow``, ``key.unreadable`` or ``key.unsupported``. A password that is not
-    needed is ignored.
+    ``key.encryption_unsupported``, ``key.encryption_too_slow``, ``key.unreadable`` or
+    ``key.unsupported``. A password that is not needed is ignored.
     """
     if is_der(pem_or_der):
         return _load(load_der_private_key, pem_or_der, pem_or_der, password)
@@ -164,28 +168,30 @@ def _load(load: _Loader, encoded: bytes, der: bytes, password: str | None) -> Pr
     try:
         key = load(encoded, None, unsafe_skip_rsa_key_validation=True)  # validated below
     except TypeError:  # is how cryptography says that the key is encrypted
-        key = _load_encrypted(load, encoded, der, password)
+        key = None
     except UnsupportedAlgorithm:
         raise _problem(UNSUPPORTED, key=UNKNOWN) from None
     except ValueError:
         raise _problem("key.unreadable") from None
-    return _validate(key)
-
-
-def _load_encrypted(
-    load: _Loader, encoded: bytes, der: bytes, password: str | None
-) -> PrivateKeyTypes:
+    if key is not None:
+        return _validate(key)
     if not password:
         raise _problem("key.password_needed")
     if _is_slow_to_open(der):
         raise _problem("key.encryption_too_slow")
-    secret = password.encode(errors="replace")
+    return _validate(_load_encrypted(load, encoded, password.encode(errors="replace")))
+
+
+def _load_encrypted(load: _Loader, encoded: bytes, password: bytes) -> PrivateKeyTypes:
+    """Open the key. Only its words tell whether cryptography knows the method of encryption."""
     try:
-        return load(encoded, secret, unsafe_skip_rsa_key_validation=True)
+        return load(encoded, password, unsafe_skip_rsa_key_validation=True)
     except UnsupportedAlgorithm:
-        raise _problem(UNSUPPORTED, key=UNKNOWN) from None
-    except ValueError:
-        raise _problem("key.password_wrong") from None
+        code = "key.encryption_unsupported"
+    except ValueError as error:
+        words = str(error)
+        code = next((code for word, code in _WORDS if word in words), "key.password_wrong")
+    raise _problem(code)
 
 
 def _is_slow_to_open(der: bytes) -> bool:

@@ -114,8 +114,8 @@ def is_covered(host: str, san_names: Iterable[str]) -> bool:
     if address is not None:
         return any(parse_address(name) == address for name in names)
     wanted = _to_comparable(host)
-    if wanted in names:
-        return True
+    if not wanted or wanted in names:
+        return bool(wanted)
     label, _, parent = wanted.partition(".")
     return label not in ("", "*") and WILDCARD + parent in names and not _is_public_suffix(parent)
 
