@@ -261,17 +261,29 @@ def _key_usage(usages: frozenset[str]) -> x509.KeyUsage:
     return x509.KeyUsage(**{name: name in usages for name in fields})
 
 
+def as_version_1(certificate: x509.Certificate, key: PrivateKey) -> x509.Certificate:
+    """Return the certificate as of 1988, without any extension, signed again by RSA or ECDSA."""
+    fields = _split_der(_content_of(certificate.tbs_certificate_bytes))
+    version_1_fields = fields[1:-1]  # without the version and the extensions, first and last
+    return _sign_fields(version_1_fields, version_1_fields[1], key, hashes.SHA256())
+
+
 def _sign_again(certificate: x509.Certificate, key: PrivateKey, signature: str) -> x509.Certificate:
     """Replace the signature by one of a hash that ``cryptography`` no longer signs with."""
-    old_hash = _OLD_HASHES[signature]
     algorithm = _OLD_ALGORITHMS[signature, isinstance(key, rsa.RSAPrivateKey)]
     fields = _split_der(_content_of(certificate.tbs_certificate_bytes))
     fields[2] = algorithm  # after the version and the serial number
+    return _sign_fields(fields, algorithm, key, _OLD_HASHES[signature])
+
+
+def _sign_fields(
+    fields: Sequence[bytes], algorithm: bytes, key: PrivateKey, digest: hashes.HashAlgorithm
+) -> x509.Certificate:
     signed = encode_der(0x30, b"".join(fields))
     if isinstance(key, rsa.RSAPrivateKey):
-        value = key.sign(signed, padding.PKCS1v15(), old_hash)
+        value = key.sign(signed, padding.PKCS1v15(), digest)
     else:
-        value = key.sign(signed, ec.ECDSA(old_hash))
+        value = key.sign(signed, ec.ECDSA(digest))
     whole = encode_der(0x30, signed + algorithm + encode_der(0x03, b"\0" + value))
     return x509.load_der_x509_certificate(whole)
 

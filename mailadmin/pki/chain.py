@@ -88,7 +88,8 @@ def order_chain(
     way = _climb(leaf, others, roots)
     if way.anchor is None:
         additions = _select_by_name([leaf, *others], known_intermediates)
-        way = _climb(leaf, [*others, *additions], roots)
+        if additions:
+            way = _climb(leaf, [*others, *additions], roots)
     return _sort_out(leaf, way, others, duplicates)
 
 

@@ -56,11 +56,9 @@ def read_san(extensions: x509.Extensions) -> tuple[str, ...]:
 
 def read_attribute(name: x509.Name, oid: x509.ObjectIdentifier) -> str:
     """Return the first value of an attribute of a distinguished name as text, or ``""``."""
-    for attribute in name.get_attributes_for_oid(oid):
-        value = attribute.value
-        text = value if isinstance(value, str) else value.decode("utf-8", errors="replace")
-        return to_printable(text)
-    return ""
+    # Only one attribute may have bytes as its value, and nobody asks for that one.
+    texts = [str(attribute.value) for attribute in name.get_attributes_for_oid(oid)]
+    return to_printable(texts[0]) if texts else ""
 
 
 def to_printable(text: str) -> str:

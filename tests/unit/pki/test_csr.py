@@ -1,0 +1,230 @@
+"""Requests: what is written into them, what is refused, and what is read back."""
+
+from __future__ import annotations
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtensionOID, NameOID
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mailadmin.pki.csr import CsrProblem, CsrSubject, build_csr, read_csr, subject_problems
+from mailadmin.pki.keys import KeyKind, public_key_id
+from mailadmin.pki.names import NameProblem
+from mailadmin.pki.pem import armor
+from mailadmin.pki.problems import Problem
+from tests.throwaway_pki import ThrowawayCa, draw_key
+
+KEY = draw_key()
+FULL = CsrSubject(
+    common_name="mail.example.org",
+    organization="Bücher & Söhne",
+    organizational_unit="Post",
+    locality="Köln",
+    state="NRW",
+    country="de",
+)
+
+
+def der_of(pem: bytes) -> bytes:
+    return x509.load_pem_x509_csr(pem).public_bytes(Encoding.DER)
+
+
+def found_in(subject: CsrSubject) -> list[tuple[str, str]]:
+    return [(problem.code, problem.subject) for problem in subject_problems(subject)]
+
+
+@pytest.mark.parametrize("kind", [KeyKind.RSA_2048, KeyKind.ECDSA_P256, KeyKind.ECDSA_P384])
+def test_a_request_says_what_it_was_given(kind: KeyKind) -> None:
+    key = draw_key(kind)
+    names = ["mail.example.org", "Bücher.example", "*.example.org", "192.0.2.1", "2001:DB8::1"]
+    facts = read_csr(build_csr(key, FULL, names))
+    assert facts.names == (
+        "mail.example.org",
+        "xn--bcher-kva.example",
+        "*.example.org",
+        "192.0.2.1",
+        "2001:db8::1",
+    )
+    assert facts.common_name == "mail.example.org"
+    assert facts.subject == ("CN=mail.example.org,OU=Post,O=Bücher & Söhne,L=Köln,ST=NRW,C=DE")
+    assert facts.key.split()[0].lower() == kind.split("-")[0]
+    assert facts.public_key_id == public_key_id(key)
+
+
+def test_a_request_asks_for_names_and_for_nothing_else() -> None:
+    csr = x509.load_pem_x509_csr(build_csr(KEY, CsrSubject(), ["mail.example.org"]))
+    assert [extension.oid for extension in csr.extensions] == [
+        ExtensionOID.SUBJECT_ALTERNATIVE_NAME
+    ]
+    assert csr.subject == x509.Name([])
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [(KeyKind.RSA_2048, "sha256"), (KeyKind.ECDSA_P256, "sha256"), (KeyKind.ECDSA_P384, "sha384")],
+)
+def test_the_hash_fits_the_key(kind: KeyKind, expected: str) -> None:
+    csr = x509.load_pem_x509_csr(build_csr(draw_key(kind), FULL, ["mail.example.org"]))
+    assert csr.signature_hash_algorithm is not None
+    assert csr.signature_hash_algorithm.name == expected
+
+
+def test_a_name_given_twice_is_asked_for_once() -> None:
+    pem = build_csr(KEY, FULL, ["bücher.example", "mail.example.org", "XN--BCHER-KVA.example."])
+    assert read_csr(pem).names == ("xn--bcher-kva.example", "mail.example.org")
+
+
+def test_the_common_name_is_written_as_an_a_label() -> None:
+    subject = CsrSubject(common_name=" *.Bücher.example ")
+    pem = build_csr(KEY, subject, ["bücher.example"])
+    assert read_csr(pem).common_name == "*.xn--bcher-kva.example"
+
+
+def test_the_common_name_may_be_no_host_name() -> None:
+    pem = build_csr(KEY, CsrSubject(common_name="Mail of the Smiths"), ["mail.example.org"])
+    assert read_csr(pem).common_name == "Mail of the Smiths"
+
+
+@pytest.mark.parametrize(
+    ("names", "code"),
+    [
+        ([], "name.none_given"),
+        ([f"mail{number}.example.org" for number in range(101)], "name.too_many"),
+        (["mail.example.org", ""], "name.empty"),
+        (["*.co.uk"], "name.public_suffix"),
+        (["localhost"], "name.not_qualified"),
+    ],
+)
+def test_names_that_no_certificate_can_hold_are_refused(names: list[str], code: str) -> None:
+    with pytest.raises(NameProblem) as refused:
+        build_csr(KEY, FULL, names)
+    assert refused.value.problem.code == code
+
+
+def test_a_hundred_names_are_taken() -> None:
+    names = [f"mail{number}.example.org" for number in range(100)]
+    assert read_csr(build_csr(KEY, CsrSubject(), names)).names == tuple(names)
+
+
+def test_a_whole_and_an_empty_subject_have_no_problems() -> None:
+    assert subject_problems(FULL) == []
+    assert subject_problems(CsrSubject()) == []
+
+
+@pytest.mark.parametrize("country", ["D", "DEU", "D1", "ÄÖ", "d e"])
+def test_a_country_has_two_letters(country: str) -> None:
+    assert found_in(CsrSubject(country=country)) == [("csr.country_invalid", "country")]
+
+
+@pytest.mark.parametrize(
+    ("field", "limit"),
+    [
+        ("common_name", 64),
+        ("organization", 64),
+        ("organizational_unit", 64),
+        ("locality", 128),
+        ("state", 128),
+    ],
+)
+def test_every_field_has_its_limit(field: str, limit: int) -> None:
+    assert subject_problems(CsrSubject(**{field: "a" * limit})) == []
+    problems = subject_problems(CsrSubject(**{field: "a" * (limit + 1)}))
+    assert problems == [
+        Problem("csr.field_too_long", subject=field, params={"field": field, "limit": limit})
+    ]
+
+
+def test_a_common_name_is_measured_as_it_is_written() -> None:
+    subject = CsrSubject(common_name=f"{'ü' * 40}.example.organization.example")
+    assert len(subject.common_name) < 80
+    assert found_in(subject) == [("csr.field_too_long", "common_name")]
+
+
+def test_every_field_at_fault_is_named() -> None:
+    subject = CsrSubject(organization="a\nb", locality="c\0d", country="\x07")
+    assert found_in(subject) == [
+        ("csr.field_unprintable", "country"),
+        ("csr.field_unprintable", "locality"),
+        ("csr.field_unprintable", "organization"),
+    ]
+
+
+def test_a_request_with_a_bad_subject_is_not_built() -> None:
+    with pytest.raises(CsrProblem) as refused:
+        build_csr(KEY, CsrSubject(country="Germany"), ["mail.example.org"])
+    assert refused.value.problem.code == "csr.country_invalid"
+    assert str(refused.value) == "csr.country_invalid"
+
+
+def test_a_request_is_read_from_der_and_from_any_text_around_it() -> None:
+    pem = build_csr(KEY, FULL, ["mail.example.org"])
+    expected = read_csr(pem)
+    assert read_csr(der_of(pem)) == expected
+    assert read_csr(b"here it is\r\n" + pem.replace(b"\n", b"\r\n")) == expected
+    assert read_csr(pem.replace(b"CERTIFICATE REQ", b"NEW CERTIFICATE REQ")) == expected
+
+
+def test_a_request_made_elsewhere_may_name_nothing() -> None:
+    key = ed25519.Ed25519PrivateKey.generate()
+    csr = x509.CertificateSigningRequestBuilder(x509.Name([])).sign(key, None)
+    facts = read_csr(csr.public_bytes(Encoding.PEM))
+    assert (facts.names, facts.common_name, facts.key) == ((), "", "Ed25519")
+
+
+def test_only_host_names_and_addresses_are_read_from_a_request() -> None:
+    san = x509.SubjectAlternativeName(
+        [x509.RFC822Name("a@example.org"), x509.DNSName("MAIL.example.org"), x509.DNSName("a\tb")]
+    )
+    csr = x509.CertificateSigningRequestBuilder(
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a\0b")])
+    )
+    pem = csr.add_extension(san, critical=False).sign(KEY, hashes.SHA256())
+    facts = read_csr(pem.public_bytes(Encoding.PEM))
+    assert facts.names == ("mail.example.org", "a\ufffdb")
+    assert facts.common_name == "a\ufffdb"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\x30\x82\x01",
+        b"no request",
+        armor("CERTIFICATE REQUEST", b"abc"),
+        b"-----BEGIN CERTIFICATE REQUEST-----",
+        ThrowawayCa(intermediates=0).root_pem,
+    ],
+)
+def test_what_is_no_request_is_unreadable(content: bytes) -> None:
+    with pytest.raises(CsrProblem) as refused:
+        read_csr(content)
+    assert refused.value.problem.code == "csr.unreadable"
+
+
+def test_a_request_changed_after_signing_is_refused() -> None:
+    der = der_of(build_csr(KEY, FULL, ["mail.example.org"]))
+    assert b"mail.example.org" in der
+    with pytest.raises(CsrProblem) as refused:
+        read_csr(der.replace(b"mail.example.org", b"mail.example.com"))
+    assert refused.value.problem.code == "csr.signature_wrong"
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_a_request_or_refused(content: bytes) -> None:
+    for attempt in (content, b"\x30\x82" + content, armor("CERTIFICATE REQUEST", content)):
+        with pytest.raises(CsrProblem):
+            read_csr(attempt)
+
+
+VALID = der_of(build_csr(KEY, FULL, ["mail.example.org"]))
+
+
+@given(st.integers(0, len(VALID) - 1), st.integers(1, 255))
+def test_a_request_with_any_byte_changed_is_refused(at: int, change: int) -> None:
+    damaged = VALID[:at] + bytes([VALID[at] ^ change]) + VALID[at + 1 :]
+    with pytest.raises(CsrProblem):
+        read_csr(damaged)
