@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import getpass
-import sys
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.translation import gettext as _
 
+from mailadmin.accounts.password_prompt import PasswordsDifferError, read_password
 from mailadmin.accounts.roles import Role
 from mailadmin.accounts.services import create_user
 from mailadmin.audit.actors import Actor
@@ -35,8 +34,8 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Create the person or say in plain words why not."""
-        password = read_password(from_stdin=options["password_stdin"])
         try:
+            password = read_password(from_stdin=options["password_stdin"])
             user = create_user(
                 actor=Actor.command_line(),
                 username=options["name"],
@@ -45,17 +44,9 @@ class Command(BaseCommand):
             )
         except ValidationError as error:
             raise CommandError(" ".join(error.messages)) from error
+        except PasswordsDifferError as error:
+            raise CommandError(str(error)) from error
         self.stdout.write(
             _("%(name)s can log in now, as %(role)s.")
             % {"name": user.username, "role": Role(user.role).label}
         )
-
-
-def read_password(*, from_stdin: bool) -> str:
-    """Return the password, typed twice or taken from the first line of standard input."""
-    if from_stdin:
-        return sys.stdin.readline().rstrip("\r\n")
-    password = getpass.getpass(_("Password: "))
-    if password != getpass.getpass(_("The same again: ")):
-        raise CommandError(_("The two passwords differ. Nothing was created."))
-    return password
