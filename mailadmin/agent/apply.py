@@ -35,6 +35,9 @@ Probe = Callable[[Sequence[Expectation], bool], list[Seen]]
 
 # Dovecot unlinks and makes anew its sockets at a reload; it took 60 ms here, 420 at the worst.
 _DOVECOT_WAIT = 10.0
+# An idle smtpd that accepts in the first 5 ms after a reload shows the old certificate, and is
+# busy with it for a second: asking a moment later is sooner done.
+_POSTFIX_SETTLES = 0.05
 
 
 @dataclass(slots=True)
@@ -135,6 +138,8 @@ class Applier:
         return journal
 
     def _stage(self, plan: Plan, generation: int) -> None:
+        for public_key_id, key_pem in plan.host_keys.items():
+            self.host.store.keep_host_key(public_key_id, key_pem)
         folder = self.host.store.generation_folder(generation)
         sni_source = material.sni_map(plan.state, str(folder))
         self.host.write_generation(generation, plan.pem_files, sni_source, plan.found.map_type)
@@ -177,6 +182,7 @@ class Applier:
         if Daemon.POSTFIX in plan.changed_daemons:
             with steps.run("reloaded", "postfix"):
                 self.host.postfix.reload()
+                self.sleep(_POSTFIX_SETTLES)
         prover = Prover(self.host, self.probe, self.sleep, self.clock)
         expected = proof.expectations(plan.state)
         return prover.prove(

@@ -32,6 +32,8 @@ class Plan:
     manifest_before: str
     problems: tuple[Problem, ...]
     generation: int
+    # Keys that the panel does not have and that were found on the host, by public key.
+    host_keys: dict[str, str]
 
     @property
     def digest(self) -> str:
@@ -137,6 +139,7 @@ def make_plan(state: DesiredState, host: Host) -> Plan:
         manifest_before=_read_manifest(host),
         problems=tuple(sorted(problems, key=lambda item: list(Severity).index(item.severity))),
         generation=generation,
+        host_keys=_host_keys(state, completed),
     )
 
 
@@ -239,6 +242,15 @@ def read_host_keys(host: Host, found: Found) -> dict[str, str]:
         for key in read_parts([content]).private_keys:
             keys[public_key_id(key)] = private_key_to_pem(key).decode()
     return keys
+
+
+def _host_keys(asked: DesiredState, completed: DesiredState) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for certificate in completed.certificates:
+        before = asked.certificate(certificate.fingerprint)
+        if certificate.key_pem and before is not None and not before.key_pem:
+            found[_key_id(certificate.key_pem)] = certificate.key_pem
+    return found
 
 
 def _missing_protocols(state: DesiredState, found: Found) -> list[Problem]:

@@ -161,7 +161,7 @@ class _Visit:
         offered = self._smtp_ask(f"EHLO {_CLIENT_NAME}")
         if self.expected.tls_mode is not TlsMode.IMPLICIT:
             self._upgrade_smtp(offered)
-        if self.is_thorough and not self.seen.error:
+        if self.is_thorough and not self.seen.error and self.expected.service != "smtp":
             self._ask_smtp_for_mail()
         self._part("QUIT")
 

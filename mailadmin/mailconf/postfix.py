@@ -244,8 +244,11 @@ def _own_entry(found: PostfixFiles, service: str) -> Entry | None:
 
 
 def read_certificate_settings(found: PostfixFiles) -> list[str]:
-    """Return the files that main.cf names for keys and certificates."""
-    settings = main_cf.read_parameters(found.main_cf)
+    """Return the files that main.cf names for keys and certificates, also where set aside."""
     names = ("smtpd_tls_chain_files", *_REPLACED_CERTIFICATES)
-    values = " ".join(settings.get(name, "") for name in names)
-    return [word for word in values.replace(",", " ").split() if word]
+    files: list[str] = []
+    for text in (found.main_cf, block.remove_block(found.main_cf)):
+        settings = main_cf.read_parameters(text)
+        values = " ".join(settings.get(name, "") for name in names)
+        files += [word for word in values.replace(",", " ").split() if word not in files]
+    return files

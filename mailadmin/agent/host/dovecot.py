@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 from mailadmin.agent.config import DovecotPaths
-from mailadmin.agent.host.files import FileState
+from mailadmin.agent.host.files import FileState, to_bytes
 from mailadmin.agent.host.programs import Finished, find_program, run
 from mailadmin.agent.protocol import AgentError
 
@@ -82,7 +82,7 @@ class DovecotHost:
         target = staging / self.paths.dropin.relative_to(folder)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.unlink(missing_ok=True)
-        target.write_bytes(dropin.encode("utf-8", "surrogateescape"))
+        target.write_bytes(to_bytes(dropin))
         config = staging / self.paths.config_file.name
         done = run([self._program("doveconf"), "-c", config, "-n", "-x"], hide=True)
         if not done.is_ok:

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 
 from mailadmin.agent.config import PostfixPaths
-from mailadmin.agent.host.files import FileState
+from mailadmin.agent.host.files import FileState, cool_down, to_bytes
 from mailadmin.agent.host.programs import Finished, find_program, run
 from mailadmin.agent.protocol import AgentError
 from mailadmin.mailconf.postfix import PostfixFiles
@@ -73,7 +73,8 @@ class PostfixHost:
         for name, text in (("main.cf", files.main_cf), ("master.cf", files.master_cf)):
             target = staging / name
             target.unlink(missing_ok=True)
-            target.write_bytes(text.encode("utf-8", "surrogateescape"))
+            target.write_bytes(to_bytes(text))
+            cool_down(target)
         known = self._warnings(self.paths.config_directory)
         for arguments in (["-n"], ["-M"], ["-P"]):
             done = self._run("postconf", staging, *arguments)

@@ -6,6 +6,7 @@
     state_dir/live -> generations/0007
     state_dir/journal.json        while an apply is under way: what to put back
     state_dir/backup/             the files as they were, while an apply is under way
+    state_dir/host-keys/          keys that were on the host before the panel, and never leave it
     state_dir/results/UUID.json   how each deployment ended, for whoever asks again
 """
 
@@ -94,10 +95,11 @@ class Store:
         self._backup = folder / "backup"
         self._results = folder / "results"
         self._generations = folder / "generations"
+        self._host_keys = folder / "host-keys"
 
     def prepare(self) -> None:
         """Create the folders, for root's eyes only. Raises :class:`AgentError`."""
-        for folder in (self.folder, self._results, self._generations):
+        for folder in (self.folder, self._results, self._generations, self._host_keys):
             make_folder(folder)
         self.folder.chmod(0o700)
 
@@ -214,6 +216,13 @@ class Store:
         for path in results[:-_KEPT_RESULTS]:
             path.unlink(missing_ok=True)
 
+    def keep_host_key(self, public_key_id: str, key_pem: str) -> None:
+        """Keep a key found on the host: once the daemons use ours, no file names it any more."""
+        path = self._host_keys / f"{public_key_id}.pem"
+        if not path.exists():
+            write_own(path, key_pem.encode())
+
     def pem_files(self) -> Sequence[Path]:
-        """Return the PEM files being served."""
-        return sorted(self.live.glob("*.pem")) if self.live.exists() else []
+        """Return the PEM files being served, and the keys that were here before."""
+        served = sorted(self.live.glob("*.pem")) if self.live.exists() else []
+        return [*served, *sorted(self._host_keys.glob("*.pem"))]
