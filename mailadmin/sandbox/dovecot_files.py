@@ -76,7 +76,7 @@ def adapt_shipped_files(
     mail = _mail_settings_24(layout) if is_new else _mail_settings_23(layout)
     without_spool = comment_out(files["conf.d/10-mail.conf"], r"mail_inbox_path\b")
     files["conf.d/10-mail.conf"] = _set_all(without_spool, mail)
-    files["conf.d/10-master.conf"] = _adapt_master(files["conf.d/10-master.conf"], settings)
+    files["conf.d/10-master.conf"] = _adapt_master(files["conf.d/10-master.conf"])
     files["conf.d/10-ssl.conf"] = _set_all(
         files["conf.d/10-ssl.conf"],
         _tls_settings_24(layout) if is_new else _tls_settings_23(layout),
@@ -86,6 +86,10 @@ def adapt_shipped_files(
         files["conf.d/20-lmtp.conf"], r"auth_username_format\b"
     )
     files["conf.d/20-managesieve.conf"] = _close_old_sieve_port(files["conf.d/20-managesieve.conf"])
+    ports = list(_port_lines(settings))
+    if ports:
+        # After every file that Debian ships, as some of them name the standard ports.
+        files["conf.d/95-ports.conf"] = "\n".join(ports) + "\n"
     files["conf.d/auth-passwdfile.conf.ext"] = (
         _password_file_24(layout) if is_new else _password_file_23(layout)
     )
@@ -160,7 +164,7 @@ def _tls_settings_24(layout: DovecotLayout) -> dict[str, str]:
     }
 
 
-def _adapt_master(text: str, settings: SandboxSettings) -> str:
+def _adapt_master(text: str) -> str:
     lines = [
         "",
         "# Postfix hands over mail and asks about logins through these two.",
@@ -170,7 +174,6 @@ def _adapt_master(text: str, settings: SandboxSettings) -> str:
         "service auth {",
         *_unix_listener("auth-postfix", "0660"),
         "}",
-        *_port_lines(settings),
     ]
     return text.rstrip() + "\n" + "\n".join(lines) + "\n"
 
