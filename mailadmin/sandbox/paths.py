@@ -29,6 +29,24 @@ def run_dir(var: Path) -> Path:
     return inside if is_short_enough(inside) else short_runtime_dir(var)
 
 
+def mail_root(var: Path) -> Path:
+    """Return the sandbox's folder: in ``var``, or in /var/lib where ``var`` is closed to others.
+
+    The daemons' own users have to reach it, and /root (a usual place to clone into) lets nobody
+    pass.
+    """
+    if is_open_to_all(var):
+        return var / "mail"
+    return Path("/var/lib") / _short_name(var) / "mail"
+
+
+def is_open_to_all(folder: Path) -> bool:
+    """Say whether every user may pass through a folder and its parents, as far as they exist."""
+    real = folder.resolve()
+    existing = [step for step in (real, *real.parents) if step.exists()]
+    return all(step.stat().st_mode & 0o001 for step in existing)
+
+
 def is_short_enough(folder: Path) -> bool:
     """Say whether a folder for sockets leaves room for the names that programs put into it."""
     return len(os.fsencode(folder)) <= _LONGEST_RUN_DIR
@@ -39,8 +57,11 @@ def short_runtime_dir(folder: Path) -> Path:
 
     /run belongs to root and is emptied at boot, as /var/run/dovecot and its like are.
     """
-    name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:10]
-    return Path("/run") / f"mailadmin-{name}"
+    return Path("/run") / _short_name(folder)
+
+
+def _short_name(folder: Path) -> str:
+    return f"mailadmin-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:10]}"
 
 
 def agent_socket(run: Path) -> Path:

@@ -23,7 +23,7 @@ from mailadmin.sandbox.dovecot_files import (
     adapt_shipped_files,
 )
 from mailadmin.sandbox.errors import SandboxError
-from mailadmin.sandbox.paths import short_runtime_dir
+from mailadmin.sandbox.paths import is_open_to_all, short_runtime_dir
 from mailadmin.sandbox.postfix_files import (
     MailPeers,
     PostfixLayout,
@@ -164,6 +164,20 @@ class Sandbox:
     def is_dovecot_running(self) -> bool:
         """Say whether Dovecot's master is alive."""
         return self._find_dovecot_master() is not None
+
+    def restart_dead(self) -> list[str]:
+        """Start the daemon that died, if one did; return the names of those started."""
+        dead = [
+            name
+            for name, is_running in (
+                ("Dovecot", self.is_dovecot_running()),
+                ("Postfix", self.is_postfix_running()),
+            )
+            if not is_running
+        ]
+        if dead:
+            self.start()
+        return dead
 
     def run_postfix(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run postfix(1) for this sandbox, for example ``run_postfix("reload")``."""
@@ -344,12 +358,11 @@ def _make_folder(folder: Path) -> None:
 
 def _refuse_unreachable_folder(root: Path) -> None:
     """Raise SandboxError when the daemons' own users cannot enter the folder."""
-    for folder in (root, *root.resolve().parents):
-        if not folder.stat().st_mode & 0o001:
-            raise SandboxError(
-                f"The mail server's users cannot enter {folder}, so nothing below it can hold a "
-                "mail server. Choose a folder that everybody may enter (chmod a+x)."
-            )
+    if not is_open_to_all(root):
+        raise SandboxError(
+            f"The mail server's own users cannot enter {root}, or a folder above it. Choose a "
+            "folder that everybody may pass through (chmod a+x)."
+        )
 
 
 def _write(path: Path, content: bytes, mode: int = 0o644) -> None:
