@@ -22,8 +22,10 @@ from mailadmin.listeners.suggestions import Suggestion, Suggestions
 from mailadmin.mailconf.rules import is_address
 from mailadmin.mailconf.services import Service, TlsMode
 from mailadmin.pki.names import NameProblem, both_forms, normalize_host_name
-from mailadmin.pki.problems import Problem
+from mailadmin.pki.problems import Param, Problem
 from mailadmin.servers.forms import CertificateField
+
+LAST_PORT = 65535
 
 
 class ListenerForm(forms.Form):
@@ -34,7 +36,9 @@ class ListenerForm(forms.Form):
         max_length=45,
         help_text=_("* for every address of the machine, or one IP address."),
     )
-    port = forms.IntegerField(label=_("Port"), min_value=1, max_value=65535)
+    port = forms.IntegerField(
+        label=_("Port"), widget=forms.NumberInput(attrs={"min": 1, "max": LAST_PORT})
+    )
 
     def __init__(
         self,
@@ -68,16 +72,19 @@ class ListenerForm(forms.Form):
         """Accept ``*`` or an IP address."""
         address: str = self.cleaned_data["address"].strip()
         if not is_address(address):
-            raise forms.ValidationError(
-                say_problem(
-                    Problem(
-                        "listener.address_invalid",
-                        subject=self.listener.service,
-                        params={"address": address},
-                    )
-                )
-            )
+            raise self._refusal("listener.address_invalid", {"address": address})
         return address
+
+    def clean_port(self) -> int:
+        """Accept a port that exists."""
+        port: int = self.cleaned_data["port"]
+        if not 0 < port <= LAST_PORT:
+            raise self._refusal("listener.port_invalid", {"port": port})
+        return port
+
+    def _refusal(self, code: str, params: Mapping[str, Param]) -> forms.ValidationError:
+        problem = Problem(code, subject=self.listener.service, params=params)
+        return forms.ValidationError(say_problem(problem))
 
     def values(self) -> dict[str, Any]:
         """Return what was typed as arguments of ``change_listener``."""

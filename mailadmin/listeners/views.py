@@ -192,6 +192,7 @@ def _answer(
         "said": said,
         "is_refused": refused is not None,
         "name_form": name_form,
+        "editing": set(request.POST.getlist("editing")) - {replaced},
     }
     return render(request, "listeners/_changed.html", shown)
 

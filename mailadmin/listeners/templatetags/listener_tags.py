@@ -7,7 +7,12 @@ from typing import Any
 
 from django import template
 from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
+from mailadmin.accounts.templatetags.ui import when
 from mailadmin.certificates.models import Certificate
 from mailadmin.listeners import sentences
 from mailadmin.listeners.models import Listener
@@ -84,6 +89,14 @@ def advice(listener: Listener) -> str:
     return sentences.advise(listener.service, is_enabled=listener.is_enabled)
 
 
+@register.simple_tag
+def expires(certificate: Certificate) -> SafeString:
+    """Say when the certificate expires, or since when it is over."""
+    is_over = certificate.not_after <= timezone.now()
+    words = _("expired") if is_over else _("expires")
+    return format_html("{} {}", words, when(certificate.not_after))
+
+
 @register.inclusion_tag("listeners/_covered_by.html")
 def listeners_covered_by(names: Iterable[str]) -> dict[str, Any]:
     """Say which open ports and bound names a certificate with these names would be right for."""
@@ -94,9 +107,12 @@ def listeners_covered_by(names: Iterable[str]) -> dict[str, Any]:
 
 
 @register.inclusion_tag("listeners/_usage.html", takes_context=True)
-def certificate_usage(context: Mapping[str, Any], certificate: Certificate) -> dict[str, Any]:
-    """Say where a certificate is used, as wanted and as applied."""
+def certificate_usage(
+    context: Mapping[str, Any], certificate: Certificate, *, with_link: bool = True
+) -> dict[str, Any]:
+    """Say where a certificate is used, as wanted and as applied, with a link to change it."""
     return {
+        "with_link": with_link,
         "uses": _uses(context, certificate),
         "certificate": certificate,
         "may_change": context.get("may_change", False),
