@@ -23,6 +23,7 @@ from mailadmin.pki.names import parse_address
 SERVER_AUTH = ExtendedKeyUsageOID.SERVER_AUTH
 CLIENT_AUTH = ExtendedKeyUsageOID.CLIENT_AUTH
 
+DEFAULT_NAMES = ("mail.example.test",)
 SERVER_USAGES = frozenset({"digital_signature"})
 CA_USAGES = frozenset({"key_cert_sign", "crl_sign"})
 
@@ -142,7 +143,7 @@ class ThrowawayCa:
 
     def issue(
         self,
-        names: Sequence[str] = ("mail.example.test",),
+        names: Sequence[str] | None = None,
         *,
         key: PrivateKey | None = None,
         csr_pem: bytes | None = None,
@@ -158,7 +159,7 @@ class ThrowawayCa:
     ) -> Issued:
         """Issue a certificate for names (given raw: also ones that are not valid).
 
-        ``csr_pem`` gives the public key and, when ``names`` is empty, the names; ``eku`` or
+        ``csr_pem`` gives the public key and, unless there are ``names``, the names; ``eku`` or
         ``usages`` as ``None`` leaves the extension out; ``cn`` defaults to the first name.
         ``signature`` is ``sha1`` or ``md5`` for signatures that are no longer accepted.
         """
@@ -166,10 +167,11 @@ class ThrowawayCa:
         if csr_pem is not None:
             csr = x509.load_pem_x509_csr(csr_pem)
             public_key, key_pem = csr.public_key(), b""
-            names = names if names != ("mail.example.test",) else _names_of(csr)
+            names = _names_of(csr) if names is None else names
         else:
             key = key or draw_key()
             public_key, key_pem = key.public_key(), private_key_to_pem(key)
+        names = DEFAULT_NAMES if names is None else names
         begin, end = self._period(not_before, not_after, days)
         certificate = sign_certificate(
             common_name(cn if cn is not None else next(iter(names), "")),

@@ -171,18 +171,16 @@ def _find_key(
 
 
 def _key_problems(leaf: CertificateFacts, source: KeySource, parts: Parts) -> list[Problem]:
+    if source is KeySource.UPLOADED:
+        return []
+    if source is KeySource.PENDING:
+        unused = certificate_problem("key.unused", leaf, Severity.WARNING)
+        return [unused] if parts.private_keys else []
     if parts.private_keys:
-        match source:
-            case KeySource.MISSING:
-                return [certificate_problem("key.mismatch", leaf)]
-            case KeySource.PENDING:
-                return [certificate_problem("key.unused", leaf, Severity.WARNING)]
-            case KeySource.UPLOADED:
-                return []
-    was_key_refused = any(problem.code.startswith("key.") for problem in parts.problems)
-    if source is KeySource.MISSING and not was_key_refused:
-        return [certificate_problem("key.missing", leaf)]
-    return []
+        return [certificate_problem("key.mismatch", leaf)]
+    if any(problem.code.startswith("key.") for problem in parts.problems):
+        return []  # the key was there, and why it was not read has been said
+    return [certificate_problem("key.missing", leaf)]
 
 
 def _count(parts: Parts) -> Found:
