@@ -206,7 +206,9 @@ SENTENCES: dict[str, StrPromise] = {
         "here already."
     ),
     # pki.parts
-    "bundle.empty": _("There is nothing to read. Drop the files here, or paste their text."),
+    "bundle.empty": _(
+        "There is nothing to read. Choose the files that the authority sent, or paste their text."
+    ),
     "bundle.too_large": _(
         "Part %(part)s is larger than %(limit)s KiB, which no certificate or key is, so it was not "
         "read. Check that it is the right file."

@@ -1,0 +1,140 @@
+"""Every code of ``mailadmin.pki`` has a sentence, and every sentence finds its parameters."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from mailadmin import pki
+from mailadmin.certificates.sentences import SENTENCES, say
+from mailadmin.pki.problems import Param, Problem, Severity
+
+CODE = re.compile(r"(name|key|csr|certificate|chain|bundle)\.[a-z_]+")
+
+PARAMS: dict[str, dict[str, Param]] = {
+    "name.empty": {},
+    "name.invalid": {"name": "a b"},
+    "name.not_qualified": {"name": "localhost"},
+    "name.wildcard_misplaced": {"name": "a*.example.org"},
+    "name.wildcard_not_allowed": {"name": "*.example.org"},
+    "name.public_suffix": {"name": "*.co.uk"},
+    "name.none_given": {},
+    "name.too_many": {"count": 101, "limit": 100},
+    "csr.field_too_long": {"field": "organization", "limit": 64},
+    "csr.field_unprintable": {"field": "locality"},
+    "csr.country_invalid": {"country": "Germany"},
+    "csr.unreadable": {},
+    "csr.signature_wrong": {},
+    "key.password_needed": {},
+    "key.password_wrong": {},
+    "key.unreadable": {},
+    "key.unsupported": {"key": "Ed25519"},
+    "key.encryption_unsupported": {},
+    "key.encryption_too_slow": {},
+    "key.rsa_too_small": {"name": "mail.example.org", "bits": 1024, "minimum": 2048},
+    "key.mismatch": {"name": "mail.example.org"},
+    "key.missing": {"name": "mail.example.org"},
+    "key.unused": {"name": "mail.example.org"},
+    "certificate.unreadable": {},
+    "certificate.expired": {"name": "mail.example.org", "not_after": "2026-11-24T11:59:59+00:00"},
+    "certificate.not_yet_valid": {
+        "name": "mail.example.org",
+        "not_before": "2026-11-24T11:59:59+00:00",
+    },
+    "certificate.not_for_servers": {"name": "mail.example.org", "lacks": "serverAuth"},
+    "certificate.is_ca": {"name": "Example Root"},
+    "certificate.no_usable_name": {"name": "Example"},
+    "certificate.weak_signature": {"name": "mail.example.org", "hash": "sha1"},
+    "certificate.self_signed": {"name": "mail.example.org"},
+    "certificate.expires_soon": {
+        "name": "mail.example.org",
+        "not_after": "2026-11-24T11:59:59+00:00",
+        "days": 5,
+    },
+    "certificate.unusable_names": {"name": "mail.example.org", "names": "localhost", "count": 1},
+    "certificate.long_lived": {"name": "mail.example.org", "days": 400, "limit": 200},
+    "chain.too_many": {"count": 21, "limit": 20},
+    "chain.expired": {"name": "Example CA", "not_after": "2026-11-24T11:59:59+00:00"},
+    "chain.not_yet_valid": {"name": "Example CA", "not_before": "2026-11-24T11:59:59+00:00"},
+    "chain.missing_intermediate": {"issuer": "Example CA"},
+    "chain.root_unknown": {"issuer": "Example Root"},
+    "chain.stranger": {"name": "Other CA", "issuer": "Other Root"},
+    "chain.duplicates": {"count": 1},
+    "chain.root_left_out": {"name": "Example Root"},
+    "chain.completed": {"name": "Example CA"},
+    "bundle.empty": {},
+    "bundle.too_large": {"part": 1, "limit": 64},
+    "bundle.too_many_blocks": {"limit": 40},
+    "bundle.too_many_keys": {"limit": 4},
+    "bundle.garbage": {"part": 2},
+    "bundle.block_unreadable": {"part": 1, "line": 3, "label": "CERTIFICATE"},
+    "bundle.block_ignored": {"label": "EC PARAMETERS", "count": 1},
+    "bundle.several_keys": {"count": 2},
+    "bundle.no_certificate": {},
+    "bundle.no_leaf": {"names": "Example CA", "count": 1},
+    "bundle.several_leaves": {"names": "mail.example.org, other.example.org", "count": 2},
+}
+
+
+def codes_of_pki() -> set[str]:
+    """Return every text in the package that is a code."""
+    texts = set()
+    for path in Path(pki.__file__).parent.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.add(node.value)
+    return {text for text in texts if CODE.fullmatch(text)}
+
+
+def test_every_code_of_pki_has_a_sentence() -> None:
+    codes = codes_of_pki()
+    assert {"key.unsupported", "chain.missing_intermediate", "bundle.garbage"} <= codes
+    assert codes - set(SENTENCES) == set()
+    assert codes == set(PARAMS)
+
+
+@pytest.mark.parametrize("code", sorted(PARAMS))
+def test_a_problem_is_said_in_whole_sentences(code: str) -> None:
+    said = say(Problem(code, params=PARAMS[code]))
+    assert said[-1] in ".:)"
+    assert said[0] in "“%" or said[0].isupper() or said[0].isdigit()
+    assert "%(" not in said
+    for name, value in PARAMS[code].items():
+        if name in ("name", "names", "issuer", "part", "line", "label", "lacks", "limit"):
+            assert str(value) in said
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("code", [code for code in PARAMS if "count" in PARAMS[code]])
+def test_counts_are_said_for_one_and_for_many(code: str, count: int) -> None:
+    said = say(Problem(code, params={**PARAMS[code], "count": count}))
+    assert "%(" not in said
+
+
+def test_times_names_fields_and_hashes_are_said_as_people_read_them() -> None:
+    expired = Problem(
+        "certificate.expired",
+        params={"name": "xn--bcher-kva.example", "not_after": "2026-11-24T11:59:59+00:00"},
+    )
+    assert "bücher.example (xn--bcher-kva.example)" in say(expired)
+    assert "2026-11-24 11:59:59 UTC" in say(expired)
+    assert "SHA-1" in say(
+        Problem("certificate.weak_signature", params=PARAMS["certificate.weak_signature"])
+    )
+    assert "“Organization”" in say(
+        Problem("csr.field_too_long", params=PARAMS["csr.field_too_long"])
+    )
+
+
+def test_a_single_day_is_said_as_one() -> None:
+    params = {**PARAMS["certificate.expires_soon"], "days": 1}
+    said = say(Problem("certificate.expires_soon", Severity.WARNING, params=params))
+    assert "in 1 day." in said
+
+
+def test_a_code_of_others_is_said_as_it_is() -> None:
+    assert say(Problem("weather.rain")) == "weather.rain"
+    assert say(Problem("certificate.expired", params={"label": "x"})) == "certificate.expired"
