@@ -71,6 +71,8 @@ TRUST_STORE_FILE = Path(
 AGENT_SOCKET = Path(os.environ.get("MAILADMIN_AGENT_SOCKET", paths.agent_socket(RUN_DIR)))
 # How often beat asks the agent to look at every port, in seconds.
 PROBE_INTERVAL = int(os.environ.get("MAILADMIN_PROBE_INTERVAL", "300"))
+# How long looks at the ports are kept.
+OBSERVATION_DAYS = int(os.environ.get("MAILADMIN_OBSERVATION_DAYS", "30"))
 
 INSTALLED_APPS = [
     "django.contrib.auth",

@@ -125,10 +125,10 @@ class DesiredState:
 
     @property
     def used_fingerprints(self) -> tuple[str, ...]:
-        """Return every fingerprint that is to be served, sorted."""
+        """Return every fingerprint that some file needs, sorted."""
         used = {binding.certificate for binding in self.sni_bindings}
-        used |= {self.certificate_for(item) for item in self.listeners if item.is_encrypted}
-        return tuple(sorted(used - {""}))
+        used |= {item.certificate for item in self.enabled_listeners if item.is_encrypted}
+        return tuple(sorted((used | {self.default_certificate}) - {""}))
 
     def with_certificates(self, certificates: Iterable[CertificateMaterial]) -> DesiredState:
         """Return the same state with this certificate material instead."""

@@ -1,0 +1,8 @@
+"""What the workers do: the only code of the panel that speaks to the agent."""
+
+from mailadmin.deployments.runner.applying import run_deployment
+from mailadmin.deployments.runner.planning import run_plan
+from mailadmin.deployments.runner.probing import run_probe
+from mailadmin.deployments.runner.registering import look_at_host
+
+__all__ = ["look_at_host", "run_deployment", "run_plan", "run_probe"]

@@ -1,0 +1,181 @@
+"""Carry a deployment to its end: claim, ask the agent, keep its steps, close with an event.
+
+Every line may be run twice. The agent answers by the deployment's id, so a message that is
+delivered again, or a second worker, follows the same apply; only one of them closes the row.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from datetime import datetime
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from mailadmin.agent.protocol import AgentError, ApplyReport, Outcome, StepEvent
+from mailadmin.audit.actors import Actor
+from mailadmin.audit.services import record_event
+from mailadmin.deployments.models import Deployment, DeploymentStep
+from mailadmin.deployments.runner.asking import agent_of, with_material
+from mailadmin.deployments.runner.probing import record_look
+from mailadmin.mailconf import proof
+from mailadmin.mailconf.state import DesiredState
+from mailadmin.pki.problems import Problem
+from mailadmin.servers.models import MailServer
+
+_UNREACHABLE = frozenset({"agent.unreachable", "agent.hung_up", "agent.silent"})
+# A restarted agent first undoes what it left half done, which it proves for up to 8 seconds.
+_PATIENCE = 45.0
+_PAUSE = 1.0
+_STATUS = {
+    Outcome.SUCCEEDED: Deployment.Status.SUCCEEDED,
+    Outcome.ROLLED_BACK: Deployment.Status.ROLLED_BACK,
+    Outcome.REFUSED: Deployment.Status.FAILED,
+    Outcome.FAILED: Deployment.Status.FAILED,
+}
+_VERBS = {
+    Deployment.Status.SUCCEEDED: "deployment.succeeded",
+    Deployment.Status.ROLLED_BACK: "deployment.rolled_back",
+    Deployment.Status.FAILED: "deployment.failed",
+}
+
+
+def run_deployment(deployment_id: int) -> bool:
+    """Run a deployment to its end; returns False if another one must end first."""
+    claim = str(uuid.uuid4())
+    if not _claim(deployment_id, claim):
+        return False
+    deployment = Deployment.objects.select_related("server").get(pk=deployment_id)
+    if deployment.is_finished:
+        return True
+    try:
+        report = _follow(deployment)
+    except AgentError as error:
+        report = ApplyReport(Outcome.FAILED, (), problem=error.problem)
+    _close(deployment, report)
+    return True
+
+
+def _claim(deployment_id: int, claim: str) -> bool:
+    """Turn queued into running by compare-and-set. A row that runs already is followed too."""
+    now = timezone.now()
+    queued = Deployment.objects.filter(pk=deployment_id, status=Deployment.Status.QUEUED)
+    try:
+        with transaction.atomic():
+            queued.update(
+                status=Deployment.Status.RUNNING, claim=claim, started_at=now, heartbeat_at=now
+            )
+    except IntegrityError:
+        # The constraint of one running deployment per server.
+        return False
+    return True
+
+
+def _follow(deployment: Deployment) -> ApplyReport:
+    """Ask the agent, and ask again while it is away: it knows how far it came."""
+    state = with_material(DesiredState.from_dict(deployment.state))
+    given_up_at = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return agent_of(deployment.server).apply(
+                state,
+                digest=deployment.plan_digest,
+                deployment_id=str(deployment.uuid),
+                on_step=lambda event: _keep_step(deployment, event),
+            )
+        except AgentError as error:
+            if error.problem.code not in _UNREACHABLE or time.monotonic() > given_up_at:
+                raise
+        _beat(deployment)
+        time.sleep(_PAUSE)
+
+
+def _keep_step(deployment: Deployment, event: StepEvent) -> None:
+    DeploymentStep.objects.update_or_create(
+        deployment=deployment,
+        position=event.position,
+        defaults={
+            "code": event.code,
+            "subject": event.subject[:300],
+            "status": str(event.status),
+            "at": _moment(event.at),
+            "duration_ms": event.duration_ms,
+            "evidence": dict(event.evidence),
+        },
+    )
+    _beat(deployment)
+
+
+def _moment(text: str) -> datetime:
+    return datetime.fromisoformat(text) if text else timezone.now()
+
+
+def _beat(deployment: Deployment) -> None:
+    Deployment.objects.filter(pk=deployment.pk).update(heartbeat_at=timezone.now())
+
+
+@transaction.atomic
+def _close(deployment: Deployment, report: ApplyReport) -> None:
+    """Write how it ended, with its evidence and one audit event; only the first to come does."""
+    status = _STATUS[report.outcome]
+    closed = Deployment.objects.filter(pk=deployment.pk, status=Deployment.Status.RUNNING).update(
+        status=status,
+        finished_at=timezone.now(),
+        failure=report.problem.as_dict() if report.problem else None,
+        evidence=[item.as_dict() for item in report.evidence],
+        proof_ms=report.proof_ms,
+    )
+    if not closed:
+        return
+    for event in report.steps:
+        _keep_step(deployment, event)
+    state = DesiredState.from_dict(deployment.state)
+    if status == Deployment.Status.SUCCEEDED:
+        # Pending changes are measured against this from now on.
+        MailServer.objects.filter(pk=deployment.server_id).update(applied_state=state.as_dict())
+        record_look(
+            deployment.server,
+            proof.expectations(state),
+            report.evidence,
+            deployment.requested_by,
+            deployment.request_id,
+        )
+    _record(deployment, status, report)
+
+
+def _record(deployment: Deployment, status: Deployment.Status, report: ApplyReport) -> None:
+    record_event(
+        actor=Actor(**deployment.actor),
+        verb=_VERBS[status],
+        object_type="deployment",
+        object_id=deployment.number,
+        object_label=f"#{deployment.number}",
+        outcome="ok" if status == Deployment.Status.SUCCEEDED else "failed",
+        reason=deployment.reason,
+        after={"changes": deployment.changes},
+        evidence=_evidence(report.problem, report),
+    )
+
+
+def _evidence(problem: Problem | None, report: ApplyReport) -> dict[str, Any]:
+    """Return what an auditor wants to read: what each port showed, not the whole conversation."""
+    return {
+        "proof_ms": report.proof_ms,
+        "problem": problem.as_dict() if problem else None,
+        "listeners": [
+            {
+                "service": item.service,
+                "address": item.address,
+                "port": item.port,
+                "sni_name": item.sni_name,
+                "is_open": item.is_open,
+                "tls_version": item.tls_version,
+                "cipher": item.cipher,
+                "fingerprint": item.fingerprint,
+                "reply_without_login": item.reply_without_login,
+            }
+            for item in report.evidence
+        ],
+    }

@@ -1,0 +1,106 @@
+"""Reading plans, deployments and looks. Every function costs a fixed number of queries."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import timedelta
+
+from django.db.models import QuerySet
+from django.utils import timezone
+
+from mailadmin.deployments.models import Deployment, Observation, Plan, ProbeRun
+from mailadmin.mailconf.state import DesiredState
+from mailadmin.servers.models import MailServer
+
+# A plan is about the host's files too, which may be edited by hand: it does not stay good for long.
+PLAN_AGE = timedelta(minutes=10)
+_LATEST_LOOKS = 12
+
+
+def running_plan(server: MailServer, state_digest: str) -> Plan | None:
+    """Return the plan for this state that is still being answered."""
+    waiting = [Plan.Status.QUEUED, Plan.Status.RUNNING]
+    since = timezone.now() - timedelta(seconds=60)
+    plans = server.plans.filter(state_digest=state_digest, status__in=waiting)
+    return plans.filter(created_at__gt=since).order_by("-pk").first()
+
+
+def latest_plan(server: MailServer, state_digest: str) -> Plan | None:
+    """Return the newest plan for this state that is not too old to be believed."""
+    since = timezone.now() - PLAN_AGE
+    plans = server.plans.filter(state_digest=state_digest, created_at__gt=since)
+    last_applied = server.deployments.order_by("-number").values_list("requested_at", flat=True)
+    last = last_applied.first()
+    if last is not None:
+        # After a deployment, whatever it did, the host is not what the plan was made for.
+        plans = plans.filter(created_at__gt=last)
+    return plans.order_by("-pk").first()
+
+
+def running_probe(server: MailServer) -> ProbeRun | None:
+    """Return the look that is under way."""
+    waiting = [ProbeRun.Status.QUEUED, ProbeRun.Status.RUNNING]
+    since = timezone.now() - timedelta(seconds=60)
+    return server.probe_runs.filter(status__in=waiting, requested_at__gt=since).last()
+
+
+def latest_probe(server: MailServer) -> ProbeRun | None:
+    """Return the newest look that is over, well or not."""
+    over = [ProbeRun.Status.DONE, ProbeRun.Status.FAILED]
+    return server.probe_runs.filter(status__in=over).order_by("-finished_at").first()
+
+
+def latest_done_probe(server: MailServer) -> ProbeRun | None:
+    """Return the newest look that saw something."""
+    done = server.probe_runs.filter(status=ProbeRun.Status.DONE)
+    return done.order_by("-finished_at").first()
+
+
+def observations_of(run: ProbeRun) -> list[Observation]:
+    """Return what a look saw, one row for each port and name."""
+    return list(run.observations.order_by("pk"))
+
+
+def recent_verdicts(server: MailServer) -> dict[str, list[tuple[ProbeRun, bool]]]:
+    """Return for each service how the last looks went, oldest first."""
+    runs = server.probe_runs.filter(status=ProbeRun.Status.DONE).order_by("-finished_at")
+    latest = list(runs[:_LATEST_LOOKS])
+    rows = Observation.objects.filter(run__in=latest).only("run_id", "service", "problems")
+    is_good: dict[tuple[int, str], bool] = defaultdict(lambda: True)
+    for row in rows:
+        is_good[row.run_id, row.service] &= not row.problems
+    verdicts: dict[str, list[tuple[ProbeRun, bool]]] = defaultdict(list)
+    for run in reversed(latest):
+        for (run_id, service), good in is_good.items():
+            if run_id == run.pk:
+                verdicts[service].append((run, good))
+    return dict(verdicts)
+
+
+def list_deployments(server: MailServer) -> QuerySet[Deployment]:
+    """Return every deployment, newest first, without what only its own page shows."""
+    heavy = ("state", "files", "evidence", "actor")
+    return server.deployments.select_related("restores").defer(*heavy).order_by("-number")
+
+
+def find_deployment(server: MailServer, number: int) -> Deployment | None:
+    """Return the deployment of this number."""
+    rows = server.deployments.select_related("restores", "server")
+    return rows.filter(number=number).first()
+
+
+def unfinished_deployment(server: MailServer) -> Deployment | None:
+    """Return the deployment that waits or runs."""
+    unfinished = [Deployment.Status.QUEUED, Deployment.Status.RUNNING]
+    return server.deployments.filter(status__in=unfinished).order_by("number").first()
+
+
+def last_deployment(server: MailServer) -> Deployment | None:
+    """Return the newest deployment, light."""
+    return list_deployments(server).first()
+
+
+def restored_deployment(server: MailServer, state: DesiredState) -> Deployment | None:
+    """Return the earlier proven deployment whose state this is, newest first, if there is one."""
+    rows = server.deployments.filter(status=Deployment.Status.SUCCEEDED, state_digest=state.digest)
+    return rows.order_by("-number").first()

@@ -1,0 +1,198 @@
+"""What people ask for: a plan, a deployment, a look, the way back. The work itself is queued."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Max
+from django.utils import timezone
+
+from mailadmin.audit.actors import Actor
+from mailadmin.audit.services import record_event
+from mailadmin.certificates.services import register_found_certificate
+from mailadmin.deployments import selectors, tasks
+from mailadmin.deployments.models import Deployment, Plan, ProbeRun
+from mailadmin.deployments.runner import look_at_host
+from mailadmin.listeners.selectors import applied_state, desired_state, pending_changes
+from mailadmin.listeners.services.editing import create_listeners
+from mailadmin.listeners.services.restoring import restore_state
+from mailadmin.mailconf.state import DesiredState
+from mailadmin.pki.problems import Problem
+from mailadmin.servers.errors import ChangeRefusedError
+from mailadmin.servers.models import MailServer
+from mailadmin.servers.services import lock_server, register_server, set_default_certificate
+
+
+@transaction.atomic
+def request_plan(*, actor: Actor, server: MailServer) -> Plan:
+    """Ask what applying would change now; a plan under way for the same state is shared."""
+    digest = desired_state(server).digest
+    running = selectors.running_plan(server, digest)
+    if running:
+        return running
+    plan = Plan.objects.create(
+        server=server,
+        state_digest=digest,
+        requested_by=actor.name,
+        request_id=actor.request_id,
+    )
+    transaction.on_commit(lambda: tasks.send(tasks.make_plan, plan.pk))
+    return plan
+
+
+@transaction.atomic
+def request_deployment(
+    *, actor: Actor, server: MailServer, plan: Plan, reason: str = ""
+) -> Deployment:
+    """Queue the reviewed plan, exactly as it was reviewed.
+
+    Raises :class:`ChangeRefusedError` when the plan is not ready, forbids applying, or is no longer
+    what is wanted, and while another deployment is under way.
+    """
+    server = lock_server(server)
+    _refuse_unready(plan)
+    state = desired_state(server)
+    if state.digest != plan.state_digest:
+        raise ChangeRefusedError(Problem("plan.outdated"))
+    under_way = selectors.unfinished_deployment(server)
+    if under_way:
+        raise ChangeRefusedError(
+            Problem("deployment.under_way", params={"number": under_way.number})
+        )
+    deployment = Deployment.objects.create(
+        server=server,
+        number=next_number(server),
+        kind=Deployment.Kind.APPLY,
+        restores=selectors.restored_deployment(server, state),
+        plan=plan,
+        plan_digest=plan.digest,
+        state_digest=state.digest,
+        state=state.as_dict(),
+        changes=[change.as_dict() for change in pending_changes(server)],
+        files=plan.files,
+        requested_by=actor.name,
+        actor=asdict(actor),
+        reason=reason[:300],
+        request_id=actor.request_id,
+    )
+    _record_deployment(actor, deployment, "deployment.requested")
+    transaction.on_commit(lambda: tasks.send(tasks.run_deployment, deployment.pk))
+    return deployment
+
+
+def _refuse_unready(plan: Plan) -> None:
+    if plan.status != Plan.Status.READY:
+        raise ChangeRefusedError(Problem("plan.not_ready"))
+    errors = [Problem.from_dict(item) for item in plan.problems if item["severity"] == "error"]
+    if errors:
+        raise ChangeRefusedError(*errors)
+
+
+@transaction.atomic
+def request_probe(*, actor: Actor, server: MailServer) -> ProbeRun:
+    """Look at every port now; a look under way is shared."""
+    running = selectors.running_probe(server)
+    if running:
+        return running
+    run = ProbeRun.objects.create(
+        server=server,
+        trigger=ProbeRun.Trigger.MANUAL,
+        requested_by=actor.name,
+        request_id=actor.request_id,
+    )
+    transaction.on_commit(lambda: tasks.send(tasks.run_probe, run.pk))
+    return run
+
+
+def discard_changes(*, actor: Actor, server: MailServer) -> bool:
+    """Make everything wanted what was applied last; returns whether that changed anything.
+
+    Raises :class:`ChangeRefusedError` if a certificate of that state was deleted since.
+    """
+    applied = applied_state(server)
+    if applied is None:
+        raise ChangeRefusedError(Problem("undo.nothing_applied"))
+    return restore_state(actor=actor, server=server, state=applied)
+
+
+def restore_deployment(*, actor: Actor, deployment: Deployment, reason: str = "") -> bool:
+    """Want again what that deployment had; it still has to be reviewed and applied.
+
+    Returns whether that changed anything. Raises :class:`ChangeRefusedError` if a certificate of
+    that state was deleted since, or the state was never proven.
+    """
+    if deployment.status != Deployment.Status.SUCCEEDED:
+        params = {"number": deployment.number}
+        raise ChangeRefusedError(Problem("deployment.never_proven", params=params))
+    return restore_state(
+        actor=actor,
+        server=deployment.server,
+        state=DesiredState.from_dict(deployment.state),
+        verb="state.restored",
+        reason=reason or f"#{deployment.number}",
+    )
+
+
+def next_number(server: MailServer) -> int:
+    """Return the number of the next deployment; call with the server's row locked."""
+    last = server.deployments.aggregate(last=Max("number"))["last"]
+    return 0 if last is None else last + 1
+
+
+def adopt_server(*, actor: Actor, host_name: str, agent_socket: str = "") -> MailServer:
+    """Register a host as it is found: nothing is pending, nothing on it is touched.
+
+    Raises ``AgentError`` when the agent cannot be asked, :class:`ChangeRefusedError` for a host
+    name that is none.
+    """
+    found = look_at_host(agent_socket)
+    with transaction.atomic():
+        server = register_server(actor=actor, host_name=host_name, agent_socket=agent_socket)
+        server.versions = found.versions
+        server.save(update_fields=["versions"])
+        for item in found.certificates:
+            certificate = register_found_certificate(
+                actor=actor, leaf_pem=item["leaf_pem"], chain_pem=item["chain_pem"]
+            )
+            if certificate.fingerprint == found.served_fingerprint:
+                set_default_certificate(actor=actor, server=server, certificate=certificate)
+        create_listeners(server=server, actor=actor, states=found.listeners)
+        server.refresh_from_db()
+        _record_baseline(actor, server)
+    return server
+
+
+def _record_baseline(actor: Actor, server: MailServer) -> None:
+    """Keep the host as found as deployment 0: the first state that one can go back to."""
+    state = desired_state(server)
+    server.applied_state = state.as_dict()
+    server.save(update_fields=["applied_state"])
+    now = timezone.now()
+    Deployment.objects.create(
+        server=server,
+        number=next_number(server),
+        kind=Deployment.Kind.BASELINE,
+        status=Deployment.Status.SUCCEEDED,
+        state_digest=state.digest,
+        state=state.as_dict(),
+        requested_by=actor.name,
+        actor=asdict(actor),
+        request_id=actor.request_id,
+        started_at=now,
+        finished_at=now,
+    )
+
+
+def _record_deployment(actor: Actor, deployment: Deployment, verb: str, **more: Any) -> None:
+    record_event(
+        actor=actor,
+        verb=verb,
+        object_type="deployment",
+        object_id=deployment.number,
+        object_label=f"#{deployment.number}",
+        reason=deployment.reason,
+        after={"changes": deployment.changes, "plan": deployment.plan_digest},
+        **more,
+    )

@@ -1,0 +1,94 @@
+"""The messages to the workers: each carries a primary key, never content."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+from celery import shared_task
+from django.conf import settings
+from django.utils import timezone
+from kombu.exceptions import OperationalError
+
+from mailadmin.audit.request_id import draw_request_id, request_id_set
+from mailadmin.deployments import runner
+from mailadmin.deployments.models import Deployment, Plan, ProbeRun
+from mailadmin.servers.models import MailServer
+
+logger = logging.getLogger(__name__)
+
+_STALE = timedelta(seconds=15)
+_BUSY_COUNTDOWN = 2
+
+
+def send(task: Any, pk: int, *, countdown: float | None = None) -> bool:
+    """Queue a task; with Redis away the row stays and ``resume_interrupted`` sends it later."""
+    try:
+        task.apply_async((pk,), countdown=countdown)
+    except (OperationalError, OSError) as error:
+        logger.warning("the queue cannot be reached, row %s waits: %s", pk, type(error).__name__)
+        return False
+    return True
+
+
+@shared_task
+def make_plan(plan_id: int) -> None:
+    """Answer a plan."""
+    with request_id_set(_request_id(Plan, plan_id)):
+        runner.run_plan(plan_id)
+
+
+@shared_task
+def run_deployment(deployment_id: int) -> None:
+    """Run a deployment; one that must wait for another comes back in two seconds."""
+    with request_id_set(_request_id(Deployment, deployment_id)):
+        if not runner.run_deployment(deployment_id):
+            send(run_deployment, deployment_id, countdown=_BUSY_COUNTDOWN)
+
+
+@shared_task
+def run_probe(run_id: int) -> None:
+    """Do a look."""
+    with request_id_set(_request_id(ProbeRun, run_id)):
+        runner.run_probe(run_id)
+
+
+@shared_task
+def probe_all_servers() -> None:
+    """Look at every server, because nobody asked for a while."""
+    for server in MailServer.objects.all():
+        run = ProbeRun.objects.create(
+            server=server,
+            trigger=ProbeRun.Trigger.BEAT,
+            requested_by="beat",
+            request_id=draw_request_id(),
+        )
+        send(run_probe, run.pk)
+
+
+@shared_task
+def resume_interrupted() -> None:
+    """Send again what a dead worker or a dead Redis left behind."""
+    before = timezone.now() - _STALE
+    queued = Deployment.objects.filter(status=Deployment.Status.QUEUED, requested_at__lt=before)
+    running = Deployment.objects.filter(status=Deployment.Status.RUNNING, heartbeat_at__lt=before)
+    for deployment in [*running, *queued]:
+        send(run_deployment, deployment.pk)
+    waiting = ["queued", "running"]
+    for plan in Plan.objects.filter(status__in=waiting, created_at__lt=before)[:20]:
+        send(make_plan, plan.pk)
+    for run in ProbeRun.objects.filter(status__in=waiting, requested_at__lt=before)[:20]:
+        send(run_probe, run.pk)
+
+
+@shared_task
+def drop_old_observations() -> None:
+    """Forget looks and plans that are older than the settings keep them; never a deployment."""
+    before = timezone.now() - timedelta(days=settings.OBSERVATION_DAYS)
+    ProbeRun.objects.filter(requested_at__lt=before).delete()
+    Plan.objects.filter(created_at__lt=before, deployments=None).delete()
+
+
+def _request_id(model: type[Plan | Deployment | ProbeRun], pk: int) -> str:
+    return model.objects.filter(pk=pk).values_list("request_id", flat=True).first() or ""
