@@ -66,7 +66,7 @@ class AuditEvent(models.Model):
     request_id = models.CharField(max_length=64, blank=True)
     verb = models.CharField(max_length=64)
     object_type = models.CharField(max_length=32)
-    object_id = models.CharField(max_length=64, blank=True)
+    object_id = models.CharField(max_length=255, blank=True)
     object_label = models.CharField(max_length=255, blank=True)
     outcome = models.CharField(max_length=8, choices=Outcome.choices, default=Outcome.OK)
     reason = models.TextField(blank=True)

@@ -171,5 +171,60 @@ function refreshTimes() {
 }
 setInterval(refreshTimes, 20000);
 
-showWhatNeedsScript(document);
-document.addEventListener("htmx:load", (event) => showWhatNeedsScript(event.detail.elt));
+// Sorting: the headers of <table data-sortable> that have data-sort become buttons.
+function makeSortable(table) {
+  for (const header of table.querySelectorAll("thead th[data-sort]")) {
+    if (header.querySelector("button")) continue;
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "sort-button";
+    button.append(...header.childNodes);
+    header.append(button);
+    button.addEventListener("click", () => sortBy(table, header));
+  }
+}
+
+function sortBy(table, header) {
+  const direction = header.getAttribute("aria-sort") === "ascending" ? "descending" : "ascending";
+  for (const other of table.querySelectorAll("th[aria-sort]")) other.removeAttribute("aria-sort");
+  header.setAttribute("aria-sort", direction);
+  const body = table.tBodies[0];
+  const rows = [...body.rows].map((row) => [sortValue(row.cells[header.cellIndex], header), row]);
+  rows.sort(([a], [b]) => (typeof a === "number" ? a - b : a.localeCompare(b, root.lang)));
+  if (direction === "descending") rows.reverse();
+  body.append(...rows.map(([, row]) => row));
+}
+
+function sortValue(cell, header) {
+  const text = cell?.dataset.value ?? cell?.textContent.trim() ?? "";
+  if (header.dataset.sort !== "number") return text;
+  const number = parseFloat(text);
+  return Number.isNaN(number) ? Infinity : number;
+}
+
+// htmx: a session that ended, and a panel that does not answer, must not look like news.
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const { pathname } = new URL(event.detail.xhr.responseURL || location.href);
+  if (pathname !== location.pathname && pathname.startsWith("/account/")) {
+    event.detail.shouldSwap = false;
+    location.reload();
+  }
+});
+
+function showLostContact(isLost) {
+  const note = document.getElementById("lost-contact");
+  if (note) note.hidden = !isLost;
+}
+for (const type of ["htmx:sendError", "htmx:timeout", "htmx:responseError"]) {
+  document.addEventListener(type, () => showLostContact(true));
+}
+document.addEventListener("htmx:afterOnLoad", (event) => {
+  if (event.detail.successful) showLostContact(false);
+});
+
+function enliven(scope) {
+  showWhatNeedsScript(scope);
+  for (const table of scope.querySelectorAll("table[data-sortable]")) makeSortable(table);
+}
+enliven(document);
+document.addEventListener("htmx:load", (event) => enliven(event.detail.elt));

@@ -47,7 +47,7 @@ class Migration(migrations.Migration):
                 ("request_id", models.CharField(blank=True, max_length=64)),
                 ("verb", models.CharField(max_length=64)),
                 ("object_type", models.CharField(max_length=32)),
-                ("object_id", models.CharField(blank=True, max_length=64)),
+                ("object_id", models.CharField(blank=True, max_length=255)),
                 ("object_label", models.CharField(blank=True, max_length=255)),
                 (
                     "outcome",

@@ -31,6 +31,8 @@ def object_name(event: AuditEvent) -> str:
         return "" if event.verb in _WITHOUT_OBJECT else _("their own account")
     if event.object_label:
         return event.object_label
+    if event.object_type == "user":
+        return _("somebody unknown")
     return f"{object_words(event.object_type)} {event.object_id}" if event.object_id else ""
 
 

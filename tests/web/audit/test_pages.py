@@ -69,6 +69,26 @@ def test_an_unknown_verb_is_shown_as_it_is(reader: Client) -> None:
     assert "moon.landed" in reader.get(LIST).content.decode()
 
 
+@pytest.mark.parametrize(
+    ("verb", "label", "heading"),
+    [
+        ("user.logged_in", "ada", "ada logged in"),
+        ("user.mfa_changed", "ada", "ada changed the second factor of their own account"),
+        ("user.role_changed", "bob", "ada changed the role of bob"),
+        ("user.login_failed", "", "ada failed to log in as somebody unknown"),
+        ("audit.exported", "", "ada exported the audit log"),
+        ("listener.disabled", "POP3 (110)", "ada switched off POP3 (110)"),
+        ("deployment.rolled_back", "", "ada took back deployment 41"),
+    ],
+)
+def test_an_event_reads_as_a_sentence(reader: Client, verb: str, label: str, heading: str) -> None:
+    kind = verb.partition(".")[0]
+    number = "41" if kind == "deployment" else ""
+    event = make_event(verb=verb, object_type=kind, object_id=number, object_label=label)
+    page = reader.get(reverse("audit:detail", args=[event.pk])).content.decode()
+    assert f"<h1>{heading}" in page
+
+
 def test_an_empty_log_says_what_will_come(reader: Client) -> None:
     assert "Nothing has happened yet" in reader.get(LIST).content.decode()
 
