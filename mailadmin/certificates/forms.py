@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 from django import forms
@@ -185,21 +186,31 @@ class SelfSignedForm(forms.Form):
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One thing that was uploaded: a file, or the pasted text."""
+
+    name: str
+    content: bytes = field(repr=False)
+
+
 class _FilesInput(forms.ClearableFileInput):
     allow_multiple_selected = True
 
 
 class FilesField(forms.FileField):
-    """Any number of files; cleans to their contents."""
+    """Any number of files; cleans to their names and contents."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(widget=_FilesInput(), allow_empty_file=True, **kwargs)
 
-    def clean(self, data: Any, initial: Any = None) -> list[bytes]:
+    def clean(self, data: Any, initial: Any = None) -> list[Part]:
         """Read the files; the upload handler already limited their size."""
         given = data if isinstance(data, list | tuple) else [data]
         files = [super(FilesField, self).clean(file, initial) for file in given]
-        return [file.read() for file in files if isinstance(file, UploadedFile)]
+        return [
+            Part(file.name or "", file.read()) for file in files if isinstance(file, UploadedFile)
+        ]
 
 
 class PastedField(forms.CharField):
@@ -229,7 +240,7 @@ class UploadForm(forms.Form):
                 "rows": 6,
                 "spellcheck": "false",
                 "autocomplete": "off",
-                "class": "exact",
+                "class": "form-control exact",
                 "placeholder": "-----BEGIN CERTIFICATE-----",
             }
         ),
@@ -245,8 +256,9 @@ class UploadForm(forms.Form):
     is_confirmed = forms.BooleanField(required=False)
 
     @property
-    def inputs(self) -> list[bytes]:
-        """The contents of the files and the pasted text; empty ones left out."""
+    def given(self) -> list[Part]:
+        """The files and the pasted text; empty ones left out."""
         pasted: str = self.cleaned_data.get("pasted", "")
-        inputs = [*self.cleaned_data.get("parts", []), pasted.encode()]
-        return [content for content in inputs if content.strip()]
+        files: list[Part] = self.cleaned_data.get("parts", [])
+        parts = [*files, Part(str(_("pasted text")), pasted.encode())]
+        return [part for part in parts if part.content.strip()]

@@ -30,6 +30,20 @@ def judge_parts(parts: Parts, *, now: datetime) -> Verdict:
     )
 
 
+def judge_stored(
+    leaf: CertificateFacts, chain: Sequence[CertificateFacts], now: datetime
+) -> Verdict:
+    """Judge a certificate as it is stored: nothing is added to its chain, and its key is taken
+    as being where it belongs.
+    """
+    return judge_bundle(
+        Parts(certificates=(leaf, *chain)),
+        now=now,
+        known_key_ids={leaf.public_key_id},
+        known_roots=find_trusted_roots(),
+    )
+
+
 def _find_intermediates(certificates: Sequence[CertificateFacts]) -> list[CertificateFacts]:
     """Return the intermediates that came with other certificates of the same issuers."""
     chains = dict.fromkeys(selectors.find_chains_of(facts.issuer for facts in certificates))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from functools import lru_cache
 from pathlib import Path
 
+from cryptography.utils import CryptographyDeprecationWarning
 from django.conf import settings
 
 from mailadmin.pki.certificate import (
@@ -28,7 +30,10 @@ def find_trusted_roots() -> tuple[CertificateFacts, ...]:
 
 @lru_cache(maxsize=1)
 def _read_roots(path: Path, changed_at: int) -> tuple[CertificateFacts, ...]:  # noqa: ARG001  # part of the cache's key
-    return tuple(read_certificates(path.read_bytes()))
+    with warnings.catch_warnings():
+        # Old roots have serial numbers that RFC 5280 forbids; nobody here can change that.
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        return tuple(read_certificates(path.read_bytes()))
 
 
 def read_certificates(pem: bytes) -> list[CertificateFacts]:

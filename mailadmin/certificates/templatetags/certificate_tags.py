@@ -55,6 +55,19 @@ def lifetime(certificate: Certificate | CertificateFacts) -> dict[str, Any]:
     }
 
 
+@register.simple_tag
+def row_state(certificate: Certificate) -> str:
+    """Return the class of a row of the list: coloured only when the certificate is in use."""
+    now = timezone.now()
+    if not getattr(certificate, "is_used", False):
+        return ""
+    if not certificate.not_before <= now <= certificate.not_after:
+        return "is-broken"
+    whole = certificate.not_after - certificate.not_before
+    is_late = certificate.not_after - now < whole * _RENEWAL_SHARE
+    return "is-attention" if is_late else ""
+
+
 @register.inclusion_tag("certificates/_note.html")
 def problem_note(problem: Problem) -> dict[str, Any]:
     """Draw a problem as a note with its sentence."""

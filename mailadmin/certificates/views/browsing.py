@@ -17,11 +17,14 @@ from mailadmin.accounts.mixins import ChangeRequiredMixin
 from mailadmin.audit.actors import Actor
 from mailadmin.certificates import selectors, services
 from mailadmin.certificates.errors import CertificateRefusedError
+from mailadmin.certificates.judging import judge_stored
 from mailadmin.certificates.models import Certificate
 from mailadmin.certificates.sentences import say
 from mailadmin.certificates.trust import read_certificates
-from mailadmin.certificates.verdicts import link_certificates
+from mailadmin.certificates.verdicts import draw_chain, link_certificates
+from mailadmin.pki.bundle import Verdict
 from mailadmin.pki.certificate import read_certificate
+from mailadmin.pki.problems import Problem, Severity
 
 PAGE_SIZE = 50
 _LONGEST_SEARCH = 253
@@ -46,17 +49,25 @@ def show_certificate(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one certificate; also a deleted one, whose public part stays for history."""
     certificate = get_object_or_404(Certificate, pk=pk)
     leaf = read_certificate(certificate.leaf_pem.encode())
-    chain = tuple(read_certificates(certificate.chain_pem.encode()))
+    chain = read_certificates(certificate.chain_pem.encode())
+    verdict = judge_stored(leaf, chain, timezone.now())
     context: dict[str, Any] = {
         "certificate": certificate,
         "leaf": leaf,
-        "links": link_certificates(leaf, chain),
-        "uses": selectors.find_uses(certificate),
+        "problems": _told_problems(certificate, verdict),
+        "links": draw_chain(verdict) or link_certificates(leaf, tuple(chain)),
         "csr": selectors.find_answered_request(certificate),
         "related": selectors.find_related(certificate),
         "events": selectors.find_events(certificate),
     }
     return render(request, "certificates/detail.html", context)
+
+
+def _told_problems(certificate: Certificate, verdict: Verdict) -> list[Problem]:
+    """Return what an admin must know of a certificate that can still be used."""
+    if certificate.deleted_at is not None:
+        return []
+    return [item for item in verdict.problems if item.severity is not Severity.INFO]
 
 
 @require_safe

@@ -6,7 +6,7 @@ What was uploaded waits between these steps as a sealed upload, see
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from django.conf import settings
@@ -14,8 +14,10 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
+from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.views import View
+from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
 
 from mailadmin.accounts.mixins import ChangeRequiredMixin
 from mailadmin.accounts.models import User
@@ -42,6 +44,7 @@ from mailadmin.pki.problems import Problem
 _KIB = 1024
 
 
+@method_decorator(sensitive_post_parameters("pasted", "password", "token"), name="dispatch")
 class UploadView(ChangeRequiredMixin, View):
     """Reads an upload and answers with a question, a verdict, or the stored certificate."""
 
@@ -63,13 +66,15 @@ class UploadView(ChangeRequiredMixin, View):
         except CustodyProblem as error:
             return self._ask(request, UploadForm(), [error.problem])
 
+    @sensitive_variables()
     def _take_step(self, request: HttpRequest, form: UploadForm) -> HttpResponse:
         now, user = timezone.now(), _user(request)
         token: str = form.cleaned_data["token"]
         kept = open_upload(user=user, token=token, now=now) if token else []
         if token and "save" in request.POST:
             return self._save(request, form, kept, now)
-        inputs = [*kept, *form.inputs]
+        # What is new comes first, so that its parts are counted as the person sees them.
+        inputs = [*(part.content for part in form.given), *kept]
         parts = read_parts(inputs, form.cleaned_data["password"] or None)
         question = next((item for item in parts.problems if item.code in PASSWORD_CODES), None)
         if not question:
@@ -79,8 +84,11 @@ class UploadView(ChangeRequiredMixin, View):
         token = seal_upload(user=user, inputs=inputs, now=now) if inputs else ""
         if question:
             return self._ask_password(request, question, token)
-        return self._show_verdict(request, judge_parts(parts, now=now), token, now)
+        verdict = judge_parts(parts, now=now)
+        names = [part.name for part in form.given]
+        return self._show_verdict(request, verdict, token, now, part_names=names)
 
+    @sensitive_variables()
     def _save(
         self, request: HttpRequest, form: UploadForm, inputs: list[bytes], now: datetime
     ) -> HttpResponse:
@@ -93,7 +101,7 @@ class UploadView(ChangeRequiredMixin, View):
                 is_confirmed=form.cleaned_data["is_confirmed"],
             )
         except CertificateRefusedError as error:
-            return self._show_verdict(request, verdict, token, now, error.problems)
+            return self._show_verdict(request, verdict, token, now, refusals=error.problems)
         drop_upload(user=_user(request), token=token)
         messages.success(request, _stored_words(stored))
         return redirect(use_url(stored.certificate))
@@ -123,18 +131,25 @@ class UploadView(ChangeRequiredMixin, View):
         verdict: Verdict,
         token: str,
         now: datetime,
+        *,
         refusals: Iterable[Problem] = (),
+        part_names: Sequence[str] = (),
     ) -> HttpResponse:
-        shown = set(verdict.problems)
         context = {
             "verdict": verdict,
             "sentences": describe_verdict(verdict, now),
             "links": draw_chain(verdict),
             "token": token,
             "form": UploadForm(),
-            "refusals": [problem for problem in refusals if problem not in shown],
+            "part_names": part_names if _names_a_part(verdict) else (),
+            "refusals": [problem for problem in refusals if problem not in verdict.problems],
         }
         return render(request, "certificates/verdict.html", context)
+
+
+def _names_a_part(verdict: Verdict) -> bool:
+    """Tell whether a sentence speaks of "part 2", so that it must be told which one that is."""
+    return any("part" in problem.params for problem in verdict.problems)
 
 
 def _write_parts(parts: Parts) -> list[bytes]:
