@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
 from django.db import transaction
@@ -141,9 +142,16 @@ def next_number(server: MailServer) -> int:
     return 0 if last is None else last + 1
 
 
-def adopt_server(*, actor: Actor, host_name: str, agent_socket: str = "") -> MailServer:
+def adopt_server(
+    *,
+    actor: Actor,
+    host_name: str,
+    agent_socket: str = "",
+    closed_ports: Mapping[str, int] | None = None,
+) -> MailServer:
     """Register a host as it is found: nothing is pending, nothing on it is touched.
 
+    ``closed_ports`` says where services that are not open would be, if not on their usual ports.
     Raises ``AgentError`` when the agent cannot be asked, :class:`ChangeRefusedError` for a host
     name that is none.
     """
@@ -158,7 +166,13 @@ def adopt_server(*, actor: Actor, host_name: str, agent_socket: str = "") -> Mai
             )
             if certificate.fingerprint == found.served_fingerprint:
                 set_default_certificate(actor=actor, server=server, certificate=certificate)
-        create_listeners(server=server, actor=actor, states=found.listeners)
+        states = [
+            item
+            if item.is_enabled
+            else replace(item, port=(closed_ports or {}).get(item.service, item.port))
+            for item in found.listeners
+        ]
+        create_listeners(server=server, actor=actor, states=states)
         server.refresh_from_db()
         _record_baseline(actor, server)
     return server

@@ -1,0 +1,52 @@
+"""Look at every port now and say what it shows."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from mailadmin.audit.actors import Actor
+from mailadmin.audit.request_id import draw_request_id, request_id_set
+from mailadmin.deployments.matrix import as_json, read_matrix
+from mailadmin.deployments.sentences import say_problem
+from mailadmin.deployments.services import request_probe
+from mailadmin.deployments.waiting import WaitedTooLongError, wait_for_probe
+from mailadmin.listeners.command_line import require_server
+from mailadmin.listeners.sentences import service_words
+
+
+class Command(BaseCommand):
+    """``manage.py status [--json]``: the served-now matrix, probed live."""
+
+    help = (
+        "Connect to every port and show what it serves beside what is wanted. "
+        "Exit code 0: all as wanted. 1: something differs, or nobody could look."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Offer JSON."""
+        parser.add_argument("--json", action="store_true", help="for scripts")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        """Ask for a look, wait, print."""
+        server = require_server()
+        with request_id_set(draw_request_id()):
+            run = request_probe(actor=Actor.command_line(), server=server)
+        try:
+            run = wait_for_probe(run)
+        except WaitedTooLongError as error:
+            raise CommandError(str(error)) from error
+        if run.error is not None:
+            raise CommandError(say_problem(run.error))
+        server.refresh_from_db()
+        rows = read_matrix(server, run)
+        if options["json"]:
+            self.stdout.write(json.dumps(as_json(server, run, rows), indent=2))
+        else:
+            for row in rows:
+                served = row.sentence
+                self.stdout.write(f"{row.port:>5}  {service_words(row.service):22} {served}")
+        if not all(row.is_as_wanted for row in rows):
+            raise CommandError("Not every port shows what it should.")

@@ -1,0 +1,239 @@
+"""What can go wrong between *Apply* and proof: what happened, what stands, what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from mailadmin.listeners.sentences import address_words, subject_words
+from mailadmin.listeners.sentences import say_problem as say_listener_problem
+from mailadmin.mailconf.services import SERVICES
+from mailadmin.pki.problems import Problem
+
+_DAEMONS = {"postfix": "Postfix", "dovecot": "Dovecot"}
+
+PROBLEMS: dict[str, Promise] = {
+    # the agent
+    "agent.unreachable": _(
+        "The agent on the mail server cannot be reached (%(detail)s). Nothing was asked of the "
+        "mail server. Check that the mailadmin agent runs there."
+    ),
+    "agent.hung_up": _(
+        "The agent ended the conversation before it had answered. It may have been restarted; "
+        "when it starts, it undoes what was left half done. Check its log."
+    ),
+    "agent.silent": _("The agent has not said anything for 90 seconds. Check its log."),
+    "agent.broken": _(
+        "The agent met a fault of its own. Its log has the details. What it had begun is undone "
+        "when it starts again."
+    ),
+    "agent.interrupted": _(
+        "The agent was stopped in the middle of the apply. When it started again it put "
+        "everything back. Nothing is lost: apply again."
+    ),
+    "agent.journal_unreadable": _(
+        "The agent cannot read its journal %(subject)s of an apply that was cut short, so it does "
+        "not know what to put back and changes nothing. Compare main.cf, master.cf and the "
+        "Dovecot file with your backup, then remove the journal."
+    ),
+    "agent.recovery_pending": _(
+        "An earlier apply was cut short and could not be taken back with proof yet. Nothing new "
+        "is applied before that. Check that Postfix and Dovecot run, then apply again."
+    ),
+    "agent.message_too_large": _("The message to the agent is larger than %(limit)s bytes."),
+    "agent.message_unreadable": _(
+        "The agent did not understand the panel. Both must be of the same version."
+    ),
+    "agent.state_unreadable": _("The agent did not understand what is wanted: %(detail)s."),
+    "agent.verb_unknown": _(
+        "The agent does not know what the panel asked for. Both must be of the same version."
+    ),
+    "agent.peer_refused": _(
+        "The agent does not take orders from the user the panel runs as (uid %(uid)s). Add it to "
+        "allowed_uids in the agent’s configuration."
+    ),
+    "agent.request_incomplete": _("The agent waited for the rest of a question that never came."),
+    # the plan
+    "plan.not_ready": _("The plan has not been made yet. Look at it first, then apply."),
+    "plan.outdated": _(
+        "What is wanted has changed since this plan was made, so it was not applied. Review the "
+        "new plan."
+    ),
+    "plan.stale": _(
+        "The mail server’s files have changed since the plan was made, so nothing was applied. "
+        "Review the new plan."
+    ),
+    # deployments
+    "deployment.under_way": _(
+        "Deployment #%(number)s is still under way. Wait until it has ended, then apply."
+    ),
+    "deployment.never_proven": _(
+        "Deployment #%(number)s was never proven, so its state is nothing to go back to."
+    ),
+    "deployment.unknown": _("There is no deployment #%(number)s."),
+    # keys and certificates
+    "material.certificate_gone": _(
+        "The certificate %(label)s (%(fingerprint)s…) is not here any more. Choose another one."
+    ),
+    "material.key_missing": _(
+        "The private key of %(label)s is neither in the panel nor on the mail server. Nothing was "
+        "written. Upload the certificate again together with its key."
+    ),
+    "material.key_mismatch": _(
+        "The private key stored for %(label)s belongs to another certificate. Nothing was written: "
+        "the daemons would accept it and then refuse every TLS connection."
+    ),
+    "material.leaf_unreadable": _("The certificate %(label)s cannot be read. Nothing was written."),
+    "material.other_leaf": _(
+        "The certificate sent for %(label)s is not the one its fingerprint names. Nothing was "
+        "written."
+    ),
+    "material.chain_unreadable": _(
+        "The chain stored with %(label)s cannot be read. Nothing was written."
+    ),
+    # ports
+    "port.taken": _(
+        "%(place)s, wanted for %(who)s, is held by %(program)s (process %(pid)s). Nothing was "
+        "changed. Stop that program or choose another port."
+    ),
+    "port.taken_by_unknown": _(
+        "%(place)s, wanted for %(who)s, is held by another program. Nothing was changed."
+    ),
+    "port.address_not_local": _(
+        "%(address)s is not an address of the mail server, so nothing can listen on %(place)s for "
+        "%(who)s. Nothing was changed: the daemon would have died."
+    ),
+    "port.not_bindable": _(
+        "Nothing can listen on %(place)s for %(who)s: %(detail)s. Nothing was changed."
+    ),
+    # the daemons
+    "daemon.down": _(
+        "%(daemon)s is not running, so nothing can be proven. Nothing was changed. Find out why it "
+        "stopped, start it, then apply."
+    ),
+    "daemon.died": _("%(daemon)s died after the change."),
+    "postfix.check_failed": _("Postfix’s own parser refuses the new files: %(words)s"),
+    "postfix.config_broken": _("Postfix cannot read its own files as they are now: %(words)s"),
+    "postfix.map_failed": _("Postfix could not compile the map of host names: %(words)s"),
+    "postfix.reload_failed": _("Postfix refused to reload: %(words)s"),
+    "postfix.start_failed": _("Postfix could not be started again: %(words)s"),
+    "postfix.sasl_not_configured": _(
+        "Postfix has not been told where to check passwords (smtpd_sasl_type, smtpd_sasl_path), so "
+        "nobody could log in to send mail. Set both in main.cf, usually “dovecot” and "
+        "“private/auth”."
+    ),
+    "postfix.service_not_understood": _(
+        "The service “%(entry)s” in master.cf runs %(command)s, which the panel does not manage. "
+        "It is left alone; change it by hand or leave %(who)s as it is."
+    ),
+    "dovecot.check_failed": _("Dovecot’s own parser refuses the new files: %(words)s"),
+    "dovecot.config_broken": _("Dovecot cannot read its own files as they are now: %(words)s"),
+    "dovecot.dropin_overridden": _(
+        "Another of Dovecot’s files overrides %(subject)s, so the new setting would have no "
+        "effect. Make sure that conf.d/*.conf is included, and last."
+    ),
+    "dovecot.protocol_missing": _(
+        "%(who)s cannot be opened: Dovecot has no %(protocol)s here. Install the package for it, "
+        "or switch it on in “protocols”."
+    ),
+    "dovecot.not_answering": _("Dovecot did not answer within %(seconds)s seconds of its reload."),
+    "dovecot.reload_ends_sessions": _(
+        "Dovecot runs with shutdown_clients = yes: this reload ends everybody’s open IMAP and POP3 "
+        "sessions six seconds later; mail programs reconnect by themselves. Afterwards it is "
+        "“no”, and later changes leave sessions alone."
+    ),
+    "dovecot.reload_failed": _("Dovecot refused to reload: %(words)s"),
+    "dovecot.reread_refused": _("Dovecot refuses the new files: %(words)s"),
+    "dovecot.reread_unavailable": _("Dovecot could not be asked to read its files: %(detail)s."),
+    "dovecot.start_failed": _("Dovecot could not be started again: %(words)s"),
+    "dovecot.version_unknown": _("Dovecot did not say which version it is: %(words)s"),
+    # files and programs
+    "file.missing": _("%(subject)s does not exist."),
+    "file.unreadable": _("%(subject)s cannot be read: %(detail)s."),
+    "file.unwritable": _("%(subject)s cannot be written: %(detail)s."),
+    "program.missing": _("The program %(subject)s is not installed on the mail server."),
+    "program.not_started": _("%(subject)s could not be started: %(detail)s."),
+    "program.timeout": _("%(subject)s did not end within %(seconds)s seconds and was stopped."),
+    # proof
+    "probe.closed": _("%(who)s: nothing answers on %(place)s (%(detail)s)."),
+    "probe.timeout": _("%(who)s: %(place)s takes the connection and then says nothing."),
+    "probe.still_open": _("%(who)s: %(place)s should be closed and still answers."),
+    "probe.wrong_greeting": _(
+        "%(who)s: what answers on %(place)s does not speak the protocol (“%(detail)s”)."
+    ),
+    "probe.tls_failed": _("%(who)s: the TLS handshake on %(place)s fails (%(detail)s)."),
+    "probe.starttls_missing": _(
+        "%(who)s: STARTTLS is not offered on %(place)s, so mail would travel in clear."
+    ),
+    "probe.other_certificate": _(
+        "%(who)s: %(place)s serves another certificate (%(label)s, %(found_short)s…) than the "
+        "wanted one (%(wanted_short)s…)."
+    ),
+    "probe.mail_without_login": _(
+        "%(who)s: %(place)s takes mail from anybody, without a login (“%(reply)s”)."
+    ),
+    "probe.login_in_clear": _("%(who)s: %(place)s takes passwords before TLS."),
+    "probe.tls_required": _(
+        "%(who)s: %(place)s refuses servers that cannot encrypt (“%(reply)s”), so some mail will "
+        "not arrive."
+    ),
+    "probe.tls_not_required": _("%(who)s: %(place)s goes on without TLS (“%(reply)s”)."),
+    "probe.not_as_before": _(
+        "%(who)s: %(place)s does not show what it showed before the change (%(detail)s)."
+    ),
+    "rollback.not_proven": _(
+        "The change failed (%(reason_words)s) and taking it back could not be proven either: "
+        "%(problem_words)s The files are as before the change; look at the mail server now."
+    ),
+}
+
+
+def say_problem(problem: Problem | Mapping[str, Any]) -> str:
+    """Return a problem of any layer, or its JSON form, as a sentence."""
+    told = problem if isinstance(problem, Problem) else Problem.from_dict(problem)
+    sentence = PROBLEMS.get(told.code)
+    if sentence is None:
+        return say_listener_problem(told)
+    try:
+        said = str(sentence) % _words(told)
+    except KeyError:
+        # A newer agent may leave out or rename a parameter; the code still says which fault it is.
+        return told.code
+    return (
+        said
+        if told.severity != "error" or "sni_name" not in told.params
+        else _with_name(said, told)
+    )
+
+
+def _words(problem: Problem) -> dict[str, object]:
+    params = dict(problem.params)
+    words: dict[str, object] = {
+        "who": subject_words(problem.subject),
+        "subject": problem.subject,
+        "fingerprint": problem.subject[:16],
+        "daemon": _DAEMONS.get(problem.subject, problem.subject),
+        **params,
+    }
+    if "address" in params and "port" in params:
+        words["place"] = address_words(str(params["address"]), str(params["port"]))
+    for name in ("found", "wanted"):
+        if name in params:
+            words[f"{name}_short"] = str(params[name])[:16]
+    for name in ("reason", "problem"):
+        if name in params:
+            words[f"{name}_words"] = _say_code(str(params[name]), problem.subject)
+    return words
+
+
+def _say_code(code: str, subject: str) -> str:
+    """Return the sentence of a bare code, or the code where its parameters are not known."""
+    said = say_problem(Problem(code, subject=subject if subject in SERVICES else ""))
+    return said if said != code else code
+
+
+def _with_name(said: str, problem: Problem) -> str:
+    return f"{said} ({problem.params['sni_name']})"

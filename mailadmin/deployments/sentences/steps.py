@@ -1,0 +1,30 @@
+"""The steps of an apply, in words."""
+
+from __future__ import annotations
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+STEPS: dict[str, Promise] = {
+    "waiting": _("Waiting: applies are kept 5 seconds apart"),
+    "recovered": _("Ended an earlier apply that was cut short"),
+    "planned": _("Planned"),
+    "staged": _("Staged as generation %(subject)s"),
+    "checked": _("Checked by %(daemon)s’s own parser"),
+    "swapped": _("Swapped the files"),
+    "reread": _("%(daemon)s read its files again, no session touched"),
+    "reloaded": _("Reloaded %(daemon)s"),
+    "proved": _("Proved every port by handshake"),
+    "watched": _("Watched for two seconds: still proven"),
+    "restored": _("Put back every file, byte for byte"),
+    "proved_as_before": _("Proved that every port shows what it showed before"),
+}
+_DAEMONS = {"postfix": "Postfix", "dovecot": "Dovecot"}
+
+
+def say_step(code: str, subject: str = "") -> str:
+    """Return a step in words; the bare code if it is of a newer agent."""
+    sentence = STEPS.get(code)
+    if sentence is None:
+        return f"{code} {subject}".strip()
+    return str(sentence) % {"subject": subject, "daemon": _DAEMONS.get(subject, subject)}
