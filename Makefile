@@ -1,0 +1,69 @@
+# Two commands for a fresh Debian machine, as root: `make run` and `make test`.
+# `make help` lists the rest.
+
+PYTHON := .venv/bin/python
+BOOTSTRAP := @bin/bootstrap
+BOOTSTRAP_TESTS := @bin/bootstrap --tests
+# Two processes, as the daemons and the browser want a core of their own now and then.
+PYTEST := $(PYTHON) -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: run test help lint types imports unit web integration browser bench lock demo-reset
+
+run: ## start the panel with a mail server of its own; Ctrl-C ends it all
+	$(BOOTSTRAP)
+	@exec setpriv --pdeathsig TERM $(PYTHON) -m mailadmin.demo
+
+test: ## check everything: style, types, import rules, the whole test suite
+	$(BOOTSTRAP_TESTS)
+	@$(MAKE) --no-print-directory lint types imports
+	$(PYTEST) -n 2 --dist loadgroup
+
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 \2/p' Makefile | \
+		awk '{ printf "  %s %-12s", $$1, $$2; for (i = 3; i <= NF; i++) printf " %s", $$i; print "" }'
+
+lint: ## check the style of Python and templates
+	$(BOOTSTRAP_TESTS)
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m djlint --quiet --check --lint templates
+
+types: ## check the types
+	$(BOOTSTRAP_TESTS)
+	$(PYTHON) -m mypy
+
+imports: ## check who imports whom
+	$(BOOTSTRAP_TESTS)
+	.venv/bin/lint-imports --no-logo
+
+unit: ## test the pure parts
+	$(BOOTSTRAP_TESTS)
+	$(PYTEST) -n 2 tests/unit
+
+web: ## test the pages
+	$(BOOTSTRAP_TESTS)
+	$(PYTEST) -n 2 tests/web
+
+integration: ## test against real Postfix, Dovecot and Redis
+	$(BOOTSTRAP_TESTS)
+	$(PYTEST) tests/integration
+
+browser: ## test in a real Chromium
+	$(BOOTSTRAP_TESTS)
+	$(PYTEST) tests/browser
+
+bench: ## measure applying, queueing and the number of queries per page
+	$(BOOTSTRAP_TESTS)
+	$(PYTHON) -m tests.bench
+
+lock: ## write requirements*.txt anew from requirements*.in
+	$(BOOTSTRAP_TESTS)
+	UV_CUSTOM_COMPILE_COMMAND="make lock" $(PYTHON) -m uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \
+		--no-emit-index-url --output-file requirements.txt requirements.in
+	UV_CUSTOM_COMPILE_COMMAND="make lock" $(PYTHON) -m uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \
+		--no-emit-index-url --output-file requirements-dev.txt requirements-dev.in
+
+demo-reset: ## remove the state of the demo, its mailbox included
+	@if [ -x $(PYTHON) ]; then $(PYTHON) -m mailadmin.demo reset; \
+	else rm -rf var && echo "var was removed."; fi

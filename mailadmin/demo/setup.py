@@ -1,0 +1,99 @@
+"""Bring the database and the static files up to date, but only when something has changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from mailadmin.demo.errors import DemoError
+from mailadmin.demo.files import write_private_file
+from mailadmin.demo.stack import Stack
+from mailadmin.sandbox import paths
+
+_LIMIT = 120.0  # seconds for one command
+
+
+def prepare_panel(stack: Stack, password: str) -> None:
+    """Migrate, collect the static files and make the first user, unless all that was done.
+
+    Raises DemoError with the words of the command that failed.
+    """
+    database = stack.var / "db.sqlite3"
+    done = stack.var / "setup-done"
+    wanted = _digest(stack)
+    is_external = bool(os.environ.get("DATABASE_URL"))
+    if (database.exists() or is_external) and _read(done) == wanted:
+        return
+    settings = stack.sandbox.settings
+    secret = {"MAILADMIN_DEMO_PASSWORD": password}
+    _run_manage(stack, ["migrate", "--no-input", "--verbosity", "0"], {})
+    _run_manage(stack, ["collectstatic", "--no-input", "--verbosity", "0"], {})
+    described = ["--host-name", settings.host_name]
+    described += ["--ports-json", json.dumps(dict(settings.ports)), "--username", "admin"]
+    _run_manage(stack, ["setup_demo", *described], secret)
+    write_private_file(done, wanted)
+
+
+def _run_manage(stack: Stack, arguments: list[str], secret: Mapping[str, str]) -> None:
+    """Run one management command to its end, or until the demo is told to end."""
+    command = subprocess.Popen(
+        [sys.executable, "manage.py", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env={**stack.environment(), **secret},
+        cwd=paths.project_dir(),
+        umask=0o077,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + _LIMIT
+    output = b""
+    while True:
+        try:
+            output, _ = command.communicate(timeout=0.1)
+            break
+        except subprocess.TimeoutExpired:
+            if stack.is_ending or time.monotonic() > deadline:
+                command.kill()
+    words = output.decode("utf-8", errors="replace").strip()
+    for line in words.splitlines():
+        stack.logbook.write("setup", line)
+    if command.returncode != 0 and not stack.is_ending:
+        raise DemoError(f"`manage.py {arguments[0]}` did not succeed. It said:\n{words}")
+
+
+def _digest(stack: Stack) -> str:
+    """Return a digest of everything that the commands above depend on."""
+    project = paths.project_dir()
+    digest = hashlib.sha256()
+    for path in sorted(_inputs(project)):
+        status = path.stat()
+        name = path.relative_to(project)
+        digest.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
+    settings = stack.sandbox.settings
+    digest.update(
+        f"{settings.host_name} {settings.address} {sorted(settings.ports.items())}".encode()
+    )
+    digest.update(f"{sys.version} {os.environ.get('DATABASE_URL', '')}".encode())
+    return digest.hexdigest()
+
+
+def _inputs(project: Path) -> Iterable[Path]:
+    yield project / "requirements.txt"
+    yield project / "mailadmin" / "settings.py"
+    yield from (project / "mailadmin").glob("*/migrations/*.py")
+    yield from (project / "mailadmin").glob("*/management/commands/setup_demo.py")
+    yield from (path for path in (project / "static").rglob("*") if path.is_file())
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="ascii")
+    except OSError:
+        return ""

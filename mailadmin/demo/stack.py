@@ -1,0 +1,334 @@
+"""All programs of the product on one machine, started, watched and ended together."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+
+import psutil
+
+from mailadmin.demo import readiness
+from mailadmin.demo.errors import DemoError
+from mailadmin.demo.files import write_agent_config, write_private_file, write_redis_config
+from mailadmin.demo.logbook import Logbook
+from mailadmin.demo.programs import Program, is_same_process, kill_process, list_session
+from mailadmin.sandbox import Sandbox, SandboxError, paths
+
+# In the order of their start. The first two serve the others, and end after them.
+SERVING = ("mail", "redis")
+WORKING = ("agent", "worker", "web")
+ALL_PROGRAMS = (*SERVING, *WORKING)
+
+_PYTHON = (sys.executable, "-m")
+_WORKER = (
+    *(*_PYTHON, "celery", "-A", "mailadmin.celery", "worker", "--beat"),
+    *("--concurrency", "2", "--loglevel", "INFO", "--hostname", "demo@localhost"),
+    # One worker alone has nobody to gossip or to compare clocks with.
+    *("--without-gossip", "--without-mingle"),
+)
+_WEB = (
+    *(*_PYTHON, "gunicorn", "mailadmin.wsgi:application", "--preload"),
+    *("--worker-class", "gthread", "--workers", "2", "--threads", "4"),
+    *("--graceful-timeout", "2", "--no-control-socket"),
+)
+
+_READY_LIMIT = 60.0  # seconds
+_LOOK_EVERY = 0.05  # seconds
+_WORKING_PATIENCE = 2.5  # seconds to end by themselves; both together stay below five
+_SERVING_PATIENCE = 1.5
+
+
+class Stack:
+    """The programs of one demo, with its state in ``var`` and its sockets in ``run``.
+
+    ``wanted`` leaves programs out; with ``is_supervised`` off a program that dies stays dead,
+    so that a test can look. ``say`` gets a sentence for each thing worth telling a person.
+    """
+
+    def __init__(
+        self,
+        var: Path,
+        run: Path | None = None,
+        panel_port: int = 8000,
+        *,
+        wanted: Collection[str] = ALL_PROGRAMS,
+        is_supervised: bool = True,
+        say: Callable[[str], None] = lambda _sentence: None,
+    ) -> None:
+        self.var = var
+        self.run = run or paths.run_dir(var)
+        self.panel_port = panel_port
+        self.is_supervised = is_supervised
+        self._wanted = [name for name in ALL_PROGRAMS if name in wanted]
+        self._say = say
+        self._prepare_folders()
+        self.logbook = Logbook(var / "log" / "mailadmin.log")
+        self.sandbox = self._create_sandbox()
+        self.programs = {name: self._build_program(name) for name in self._wanted}
+        self._is_ending = threading.Event()
+        self._watcher: threading.Thread | None = None
+        # Held while programs are started or ended, so that a stop misses none.
+        self._lock = threading.Lock()
+
+    @property
+    def panel_url(self) -> str:
+        """Address of the panel."""
+        return f"http://127.0.0.1:{self.panel_port}/"
+
+    @property
+    def agent_config(self) -> Path:
+        """The agent's configuration file."""
+        return self.var / "agent" / "agent.json"
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment in which manage.py and all programs run."""
+        return {
+            **os.environ,
+            "MAILADMIN_VAR": str(self.var),
+            "MAILADMIN_RUN": str(self.run),
+            "DJANGO_SETTINGS_MODULE": "mailadmin.settings",
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    def start(self) -> None:
+        """Start all programs and return when they are ready.
+
+        Raises DemoError when one cannot be started; nothing is left running then.
+        """
+        try:
+            self.start_serving()
+            self.start_working()
+        except BaseException:
+            self.stop()
+            raise
+
+    def start_serving(self) -> None:
+        """Start what the others need (mail server and Redis), after clearing what was left."""
+        self.end_leftovers()
+        write_redis_config(self.var / "redis", paths.redis_socket(self.run))
+        write_agent_config(
+            self.agent_config, self.sandbox, paths.agent_socket(self.run), self.var / "agent"
+        )
+        for name in SERVING:
+            self._start_program(name)
+
+    def start_working(self) -> None:
+        """Start the rest and wait until everything is ready; then watch over it."""
+        self._start_program("web")
+        self._wait_until_ready([name for name in SERVING if name in self.programs])
+        self._start_program("agent")
+        self._start_program("worker")
+        self._wait_until_ready(list(self.programs))
+        self._watcher = threading.Thread(target=self._watch, name="watcher", daemon=True)
+        self._watcher.start()
+
+    def stop(self) -> None:
+        """End all programs, in order, and make sure that nothing of them is left."""
+        self._is_ending.set()
+        with self._lock:
+            self._end_programs(WORKING, _WORKING_PATIENCE)
+            self._end_programs(SERVING, _SERVING_PATIENCE)
+            self.sandbox.stop()
+            self._sessions_file.unlink(missing_ok=True)
+        if self._watcher is not None and self._watcher is not threading.current_thread():
+            self._watcher.join(timeout=2)
+        self.logbook.close()
+
+    def restart(self, name: str) -> None:
+        """Start a program that is not running, and wait until it is ready."""
+        self._start_program(name)
+        self._wait_until_ready([name])
+
+    def ask_to_end(self) -> None:
+        """Make a start or a wait that is under way give up; for signal handlers."""
+        self._is_ending.set()
+
+    def wait_for_end(self, seconds: float) -> bool:
+        """Wait until the stack was told to end, at most for so long; say whether it was."""
+        return self._is_ending.wait(seconds)
+
+    @property
+    def is_ending(self) -> bool:
+        """Say whether the stack was told to end."""
+        return self._is_ending.is_set()
+
+    # Making ready
+
+    def _prepare_folders(self) -> None:
+        if not self.var.exists():
+            self.var.mkdir(parents=True)
+            # The mail server's own users pass through; what is private has mode 0600 or 0700.
+            self.var.chmod(0o755)
+        for folder in ("log", "redis", "agent", "secrets", "worker"):
+            (self.var / folder).mkdir(mode=0o700, exist_ok=True)
+        self.run.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def _create_sandbox(self) -> Sandbox:
+        root = paths.mail_root(self.var)
+        try:
+            sandbox = Sandbox.create(root)
+        except SandboxError as error:
+            raise DemoError(str(error)) from error
+        link = self.var / "mail"
+        if root != link and not link.is_symlink():
+            link.symlink_to(root)
+        return sandbox
+
+    def _build_program(self, name: str) -> Program:
+        command, is_ready = self._describe(name)
+        return Program(
+            name,
+            command,
+            environment=self.environment(),
+            folder=paths.project_dir(),
+            logbook=self.logbook,
+            is_ready=is_ready,
+            # Everything but the mail server, which has users of its own, works as root alone.
+            umask=0o022 if name == "mail" else 0o077,
+        )
+
+    def _describe(self, name: str) -> tuple[list[str], Callable[[], bool]]:
+        """Return a program's command line and the question whether it does its work."""
+        agent_socket, redis_socket = paths.agent_socket(self.run), paths.redis_socket(self.run)
+        described: Mapping[str, tuple[list[str], Callable[[], bool]]] = {
+            "mail": (
+                [*_PYTHON, "mailadmin.sandbox", str(self.sandbox.settings.root)],
+                lambda: self.sandbox.is_postfix_running() and self.sandbox.is_dovecot_running(),
+            ),
+            "redis": (
+                ["/usr/bin/redis-server", str(self.var / "redis" / "redis.conf")],
+                lambda: readiness.answers_redis_ping(redis_socket),
+            ),
+            "agent": (
+                [*_PYTHON, "mailadmin.agent", "--config", str(self.agent_config)],
+                lambda: readiness.accepts_connections(agent_socket),
+            ),
+            "worker": (
+                [*_WORKER, "--schedule", str(self.var / "worker" / "beat-schedule")],
+                lambda: readiness.answers_worker_ping(redis_socket),
+            ),
+            "web": (
+                [*_WEB, "--bind", f"127.0.0.1:{self.panel_port}"],
+                lambda: readiness.answers_http(self.panel_url),
+            ),
+        }
+        return described[name]
+
+    # Starting
+
+    def _start_program(self, name: str) -> None:
+        if name not in self.programs:
+            return
+        with self._lock:
+            if self._is_ending.is_set():
+                raise DemoError("The start was given up, as asked.")
+            self.programs[name].start()
+            self._record_sessions()
+
+    def _wait_until_ready(self, names: Collection[str]) -> None:
+        deadline = time.monotonic() + _READY_LIMIT
+        waiting = list(names)
+        while waiting:
+            if self._is_ending.is_set():
+                raise DemoError("The start was given up, as asked.")
+            self._refuse_dead(waiting)
+            waiting = [name for name in waiting if not self.programs[name].is_ready()]
+            if waiting and time.monotonic() > deadline:
+                raise DemoError(
+                    f"{' and '.join(waiting)} did not become ready within {_READY_LIMIT:.0f} "
+                    f"seconds. The log says why: {self.logbook.path}"
+                )
+            if waiting:
+                time.sleep(_LOOK_EVERY)
+
+    def _refuse_dead(self, names: Collection[str]) -> None:
+        for name in names:
+            program = self.programs[name]
+            if not program.is_running():
+                raise DemoError(
+                    f"{name} ended while it was started (exit code {program.exit_code}). "
+                    f"It said:\n{program.last_words()}\nThe whole log is {self.logbook.path}"
+                )
+
+    # Watching
+
+    def _watch(self) -> None:
+        """Start again what died, each time a little later, until the stack ends."""
+        due: dict[str, float] = {}
+        while not self._is_ending.wait(0.2):
+            if not self.is_supervised:
+                continue
+            now = time.monotonic()
+            for name, program in self.programs.items():
+                if program.is_running():
+                    due.pop(name, None)
+                elif name not in due:
+                    due[name] = now + program.backoff()
+                    self._tell(name, f"ended unexpectedly (exit code {program.exit_code})")
+                elif now >= due[name]:
+                    self._start_again(name)
+
+    def _start_again(self, name: str) -> None:
+        program = self.programs[name]
+        # What the dead program started would be in the way of the new one.
+        program.kill()
+        try:
+            self._start_program(name)
+        except DemoError:
+            return
+        program.restarts += 1
+        self._tell(name, "was started again")
+
+    def _tell(self, name: str, what: str) -> None:
+        self.logbook.write("demo", f"{name} {what}")
+        self._say(f"{name} {what}; see {self.logbook.path}")
+
+    # Ending
+
+    def _end_programs(self, names: Collection[str], patience: float) -> None:
+        programs = [self.programs[name] for name in names if name in self.programs]
+        for program in programs:
+            program.ask_to_end()
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            if all(program.has_ended() for program in programs):
+                return
+            time.sleep(_LOOK_EVERY)
+        for program in programs:
+            program.kill()
+
+    @property
+    def _sessions_file(self) -> Path:
+        return self.run / "sessions.json"
+
+    def _record_sessions(self) -> None:
+        """Note which sessions run, for the next start should this supervisor be killed."""
+        sessions = {
+            program.pid: psutil.Process(program.pid).create_time()
+            for program in self.programs.values()
+            if program.pid is not None and program.is_running()
+        }
+        write_private_file(self._sessions_file, json.dumps(sessions))
+
+    def end_leftovers(self) -> None:
+        """End what an earlier demo, killed without a chance to do so, left running."""
+        try:
+            sessions = json.loads(self._sessions_file.read_text(encoding="ascii"))
+        except (OSError, ValueError):
+            sessions = {}
+        for leader, started_at in sessions.items():
+            for process in list_session(int(leader)):
+                if is_same_process(process, int(leader), started_at) or self._is_ours(process):
+                    kill_process(process)
+        self.sandbox.stop()
+
+    def _is_ours(self, process: psutil.Process) -> bool:
+        try:
+            return process.environ().get("MAILADMIN_VAR") == str(self.var)
+        except psutil.Error:
+            return False
