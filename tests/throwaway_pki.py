@@ -209,6 +209,7 @@ def sign_certificate(
     not_after: datetime,
     names: Sequence[str] = (),
     is_ca: bool = False,
+    path_length: int | None = None,
     eku: Sequence[x509.ObjectIdentifier] | None = None,
     usages: frozenset[str] | None = SERVER_USAGES,
     signature: str = "",
@@ -219,7 +220,7 @@ def sign_certificate(
         .serial_number(x509.random_serial_number())
         .not_valid_before(not_before)
         .not_valid_after(not_after)
-        .add_extension(x509.BasicConstraints(is_ca, None), critical=True)
+        .add_extension(x509.BasicConstraints(is_ca, path_length), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
     )
     if names:

@@ -177,6 +177,10 @@ SENTENCES: dict[str, StrPromise] = {
         "The intermediate certificate “%(name)s” is not valid before %(not_before)s, so mail "
         "programs refuse the whole chain until then. Use the authority's current one."
     ),
+    "chain.path_too_long": _(
+        "“%(name)s” may not have so many authorities below it, so mail programs refuse the whole "
+        "chain. Ask the authority for the right chain."
+    ),
     "chain.missing_intermediate": _(
         "The certificate of “%(issuer)s” is missing. Browsers may hide that, but mail programs "
         "will refuse to connect. Add the intermediate certificate that the authority offers, often "

@@ -111,8 +111,13 @@ def judge_bundle(
     source = _find_key(leaf, keys, known_key_ids)
     others = list(parts.certificates)
     others.remove(leaf)
-    valid = [facts for facts in known_intermediates if facts.not_before <= now <= facts.not_after]
-    result = order_chain(leaf, others, known_roots, valid)
+    result = order_chain(
+        leaf,
+        others,
+        known_roots=[facts for facts in known_roots if facts.is_valid(now)],
+        known_intermediates=[facts for facts in known_intermediates if facts.is_valid(now)],
+        now=now,
+    )
     problems = [
         *parts.problems,
         *_key_problems(leaf, source, parts),

@@ -1,4 +1,4 @@
-"""One certificate: reading its facts, and judging whether a mail server can serve it.
+"""One certificate: judging whether a mail server can serve it, and making one that it can.
 
 ===========================  ========  ==========================================================
 code                         severity  params (each also has ``name``: what the certificate is for)
@@ -23,59 +23,40 @@ certificate.long_lived       info      days, limit
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from mailadmin.pki.der import is_der
-from mailadmin.pki.keys import (
-    UNKNOWN,
-    UNSUPPORTED,
-    PrivateKey,
-    describe_key,
-    key_problems,
-    public_key_id,
+from mailadmin.pki.facts import (
+    CERTIFICATE_LABELS,
+    MAX_TITLE,
+    CertificateFacts,
+    CertificateProblem,
+    load_x509,
+    read_certificate,
+    read_public_key,
 )
+from mailadmin.pki.keys import UNKNOWN, UNSUPPORTED, PrivateKey, key_problems
 from mailadmin.pki.names import is_usable_san
-from mailadmin.pki.pem import armor, decode_text, find_blocks
 from mailadmin.pki.problems import Param, Problem, Severity
-from mailadmin.pki.x509_fields import (
-    alternative_names,
-    choose_hash,
-    is_issued_by,
-    read_attribute,
-    read_san,
-    to_printable,
-)
+from mailadmin.pki.x509_fields import alternative_names, choose_hash
 
-CERTIFICATE_LABELS = frozenset({"CERTIFICATE", "X509 CERTIFICATE"})
+__all__ = [
+    "CERTIFICATE_LABELS",
+    "CertificateFacts",
+    "CertificateProblem",
+    "certificate_problem",
+    "judge_leaf",
+    "load_x509",
+    "make_self_signed",
+    "read_certificate",
+    "strength_problems",
+]
 
 _WEAK_HASHES = frozenset({"md5", "sha1", UNKNOWN})
-_USAGE_NAMES = {
-    ExtendedKeyUsageOID.SERVER_AUTH: "serverAuth",
-    ExtendedKeyUsageOID.CLIENT_AUTH: "clientAuth",
-    ExtendedKeyUsageOID.CODE_SIGNING: "codeSigning",
-    ExtendedKeyUsageOID.EMAIL_PROTECTION: "emailProtection",
-    ExtendedKeyUsageOID.TIME_STAMPING: "timeStamping",
-    ExtendedKeyUsageOID.OCSP_SIGNING: "OCSPSigning",
-    ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE: "anyExtendedKeyUsage",
-}
-_KEY_USAGES = {
-    "digital_signature": "digitalSignature",
-    "content_commitment": "contentCommitment",
-    "key_encipherment": "keyEncipherment",
-    "data_encipherment": "dataEncipherment",
-    "key_agreement": "keyAgreement",
-    "key_cert_sign": "keyCertSign",
-    "crl_sign": "cRLSign",
-}
 # Longest validity that public authorities may give, by the day of issue (CA/Browser Forum
 # Baseline Requirements, 6.3.2); the newest first.
 _VALIDITY_LIMITS = (
@@ -88,181 +69,6 @@ _OLDEST_LIMIT = 825
 _SHORT_LIFETIME = timedelta(days=10)
 _CLOCK_TOLERANCE = timedelta(hours=1)
 _NAMES_SHOWN = 3
-_MAX_TITLE = 100  # characters; more only a hostile certificate has
-
-
-class CertificateProblem(ValueError):  # noqa: N818 - the word is shared with Problem
-    """A certificate that cannot be read. ``problem`` says why."""
-
-    def __init__(self, problem: Problem) -> None:
-        super().__init__(problem.code)
-        self.problem = problem
-
-
-@dataclass(frozen=True)
-class CertificateFacts:
-    """What a certificate says.
-
-    ``names`` are the SAN's host names as A-labels and its IP addresses, in order; ``key`` and
-    ``signature_hash`` may be ``unknown``; an empty ``key_usages`` or ``extended_key_usages`` means
-    that the certificate does not restrict its use.
-    """
-
-    der: bytes = field(repr=False)
-    pem: str = field(repr=False)
-    fingerprint: str
-    subject: str
-    common_name: str
-    issuer: str
-    issuer_common_name: str
-    issuer_organization: str
-    serial_hex: str
-    not_before: datetime
-    not_after: datetime
-    names: tuple[str, ...]
-    key: str
-    public_key_id: str
-    signature_hash: str
-    is_ca: bool
-    is_self_signed: bool
-    key_usages: tuple[str, ...]
-    extended_key_usages: tuple[str, ...]
-    subject_key_id: str
-    authority_key_id: str
-    version: int
-
-    @property
-    def title(self) -> str:
-        """The name people know it by: its common name, else its first name, else its subject."""
-        known = self.common_name or next(iter(self.names), "") or self.subject or self.serial_hex
-        return known[:_MAX_TITLE]
-
-    @property
-    def issuer_title(self) -> str:
-        """The name people know the issuer by."""
-        return (self.issuer_common_name or self.issuer_organization or self.issuer)[:_MAX_TITLE]
-
-    def is_expired(self, now: datetime) -> bool:
-        """Tell whether the last moment of validity (inclusive, RFC 5280) has passed."""
-        return now > self.not_after
-
-    def days_left(self, now: datetime) -> int:
-        """Return whole days until the end, rounded down: -1 on the first day after it."""
-        return (self.not_after - now).days
-
-    def lifetime_left(self, now: datetime) -> float:
-        """Return which part of the whole lifetime is left, from 1.0 (all) to 0.0 (none)."""
-        lifetime = self.not_after - self.not_before
-        if lifetime <= timedelta(0):
-            return 0.0
-        return min(1.0, max(0.0, (self.not_after - now) / lifetime))
-
-
-def read_certificate(data: bytes) -> CertificateFacts:
-    """Read the first certificate of a PEM text, or a DER one.
-
-    Raises :class:`CertificateProblem` with ``certificate.unreadable``, and nothing else.
-    """
-    try:
-        return _read_facts(x509.load_der_x509_certificate(_der_of(data)))
-    except Exception:
-        raise CertificateProblem(Problem("certificate.unreadable")) from None
-
-
-def load_x509(facts: CertificateFacts) -> x509.Certificate:
-    """Return the parsed certificate behind the facts."""
-    return x509.load_der_x509_certificate(facts.der)
-
-
-def _der_of(data: bytes) -> bytes:
-    if is_der(data):
-        return data
-    blocks = find_blocks(decode_text(data))
-    return next(block.content or b"" for block in blocks if block.label in CERTIFICATE_LABELS)
-
-
-def _read_facts(certificate: x509.Certificate) -> CertificateFacts:
-    der = certificate.public_bytes(Encoding.DER)
-    public_key = _read_public_key(certificate)
-    extensions = certificate.extensions
-    return CertificateFacts(
-        der=der,
-        pem=armor("CERTIFICATE", der).decode(),
-        fingerprint=hashlib.sha256(der).hexdigest(),
-        subject=to_printable(certificate.subject.rfc4514_string()),
-        common_name=read_attribute(certificate.subject, NameOID.COMMON_NAME),
-        issuer=to_printable(certificate.issuer.rfc4514_string()),
-        issuer_common_name=read_attribute(certificate.issuer, NameOID.COMMON_NAME),
-        issuer_organization=read_attribute(certificate.issuer, NameOID.ORGANIZATION_NAME),
-        serial_hex=f"{certificate.serial_number:x}",
-        not_before=certificate.not_valid_before_utc,
-        not_after=certificate.not_valid_after_utc,
-        names=read_san(extensions),
-        key=describe_key(public_key) if public_key else UNKNOWN,
-        public_key_id=public_key_id(public_key) if public_key else "",
-        signature_hash=_read_signature_hash(certificate),
-        is_ca=_is_ca(extensions),
-        is_self_signed=is_issued_by(certificate, certificate),
-        key_usages=_read_key_usages(extensions),
-        extended_key_usages=_read_extended_key_usages(extensions),
-        subject_key_id=_read_subject_key_id(extensions),
-        authority_key_id=_read_authority_key_id(extensions),
-        version=certificate.version.value + 1,
-    )
-
-
-def _read_public_key(certificate: x509.Certificate) -> PublicKeyTypes | None:
-    try:
-        return certificate.public_key()
-    except (ValueError, UnsupportedAlgorithm):
-        return None
-
-
-def _read_signature_hash(certificate: x509.Certificate) -> str:
-    """Return ``sha256`` and the like; ``""`` for a signature without one (Ed25519)."""
-    try:
-        algorithm = certificate.signature_hash_algorithm
-    except UnsupportedAlgorithm:
-        return UNKNOWN
-    return algorithm.name if algorithm else ""
-
-
-def _is_ca(extensions: x509.Extensions) -> bool:
-    try:
-        return extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except x509.ExtensionNotFound:
-        return False
-
-
-def _read_key_usages(extensions: x509.Extensions) -> tuple[str, ...]:
-    try:
-        usage = extensions.get_extension_for_class(x509.KeyUsage).value
-    except x509.ExtensionNotFound:
-        return ()
-    return tuple(name for attribute, name in _KEY_USAGES.items() if getattr(usage, attribute))
-
-
-def _read_extended_key_usages(extensions: x509.Extensions) -> tuple[str, ...]:
-    try:
-        usages = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except x509.ExtensionNotFound:
-        return ()
-    return tuple(_USAGE_NAMES.get(usage, usage.dotted_string) for usage in usages)
-
-
-def _read_subject_key_id(extensions: x509.Extensions) -> str:
-    try:
-        return extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest.hex()
-    except x509.ExtensionNotFound:
-        return ""
-
-
-def _read_authority_key_id(extensions: x509.Extensions) -> str:
-    try:
-        identifier = extensions.get_extension_for_class(x509.AuthorityKeyIdentifier).value
-    except x509.ExtensionNotFound:
-        return ""
-    return (identifier.key_identifier or b"").hex()
 
 
 def judge_leaf(facts: CertificateFacts, now: datetime) -> list[Problem]:
@@ -307,7 +113,7 @@ def _use_problems(facts: CertificateFacts) -> Iterator[Problem]:
 
 def strength_problems(facts: CertificateFacts) -> Iterator[Problem]:
     """Say what is too weak in a leaf or an intermediate: its key or its signature."""
-    public_key = _read_public_key(load_x509(facts))
+    public_key = read_public_key(load_x509(facts))
     problems = (
         key_problems(public_key) if public_key else [Problem(UNSUPPORTED, params={"key": UNKNOWN})]
     )
@@ -326,7 +132,7 @@ def _name_problems(facts: CertificateFacts) -> Iterator[Problem]:
             "certificate.unusable_names",
             facts,
             Severity.WARNING,
-            names=", ".join(name[:_MAX_TITLE] for name in unusable[:_NAMES_SHOWN]),
+            names=", ".join(name[:MAX_TITLE] for name in unusable[:_NAMES_SHOWN]),
             count=len(unusable),
         )
 

@@ -9,8 +9,9 @@ code                         severity  params
 chain.too_many               error     count, limit
 chain.expired                error     name, not_after: an intermediate
 chain.not_yet_valid          error     name, not_before: an intermediate
+chain.path_too_long          error     name: of an authority with more below it than it allows
 chain.missing_intermediate   warning   issuer: who should have issued the topmost certificate
-chain.root_unknown           warning   issuer; only an info when no roots are known at all
+chain.root_unknown           warning   issuer: a root; only an info when no roots are known at all
 chain.stranger               warning   name, issuer: it belongs to no part of the chain
 chain.duplicates             info      count
 chain.root_left_out          info      name
@@ -26,7 +27,7 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from mailadmin.pki.certificate import (
@@ -48,14 +49,16 @@ Path = tuple[CertificateFacts, ...]
 class ChainResult:
     """A chain in order, and what became of everything else that was given.
 
-    ``root`` is the trust anchor found among the candidates and left out. ``completed`` are the
-    members of the chain that were known before. ``missing_issuer`` names the issuer of the topmost
-    certificate when neither it nor a root is at hand. ``problems`` holds ``chain.too_many``, and
-    then nothing was ordered.
+    ``root`` is the trust anchor found among the candidates and left out; ``is_root_known`` tells
+    whether the chain ends at one of the known roots. ``completed`` are the members of the chain
+    that were known before. ``missing_issuer`` names the issuer of the topmost certificate when
+    neither it nor a root is at hand. ``problems`` holds ``chain.too_many``, and then nothing was
+    ordered.
     """
 
     chain: Path = ()
     root: CertificateFacts | None = None
+    is_root_known: bool = False
     strangers: tuple[CertificateFacts, ...] = ()
     duplicates: int = 0
     completed: tuple[CertificateFacts, ...] = ()
@@ -68,13 +71,15 @@ def order_chain(
     candidates: Sequence[CertificateFacts],
     known_roots: Sequence[CertificateFacts] = (),
     known_intermediates: Sequence[CertificateFacts] = (),
+    now: datetime | None = None,
 ) -> ChainResult:
     """Find the chain above a leaf; the order of the candidates does not matter.
 
     Every link is a verified signature, and every pair is verified once at most, so that loops and
-    many certificates of one name cost no more than others. Of several ways up the longest is
-    taken: what an authority hands out (cross-signed roots too) is meant to be sent. Known
-    intermediates are used only where the candidates leave a gap.
+    many certificates of one name cost no more than others. Of several ways to a root the longest
+    is taken, as what an authority hands out (cross-signed roots too) is meant to be sent; but one
+    that is not valid ``now`` only if there is no other. Known intermediates are used only where
+    the candidates leave a gap.
     """
     if len(candidates) > MAX_CANDIDATES:
         counts = {"count": len(candidates), "limit": MAX_CANDIDATES}
@@ -84,13 +89,14 @@ def order_chain(
     if leaf.is_self_signed:
         return ChainResult(strangers=tuple(others), duplicates=duplicates)
     given_roots = [facts for facts in others if facts.is_self_signed]
-    roots = _Issuers([*given_roots, *known_roots])
-    way = _climb(leaf, others, roots)
+    roots = _Issuers([*known_roots, *given_roots])
+    way = _climb(leaf, others, roots, now)
     if way.anchor is None:
         additions = _select_by_name([leaf, *others], known_intermediates)
         if additions:
-            way = _climb(leaf, [*others, *additions], roots)
-    return _sort_out(leaf, way, others, duplicates)
+            way = _climb(leaf, [*others, *additions], roots, now)
+    sorted_out = _sort_out(leaf, way, others)
+    return replace(sorted_out, duplicates=duplicates, is_root_known=way.anchor in known_roots)
 
 
 def _without_duplicates(
@@ -144,9 +150,20 @@ class _Way:
     path: Path = ()
     anchor: CertificateFacts | None = None
 
+    def rank(self, now: datetime | None) -> tuple[bool, bool, int]:
+        """Return how good the way is, for comparison: to a root, valid, long."""
+        is_anchored = self.anchor is not None
+        is_valid = now is None or all(facts.is_valid(now) for facts in self.path)
+        return is_anchored, is_anchored and is_valid, len(self.path)
 
-def _climb(leaf: CertificateFacts, candidates: Iterable[CertificateFacts], roots: _Issuers) -> _Way:
-    """Return the longest way that leads to a root, or else the longest way.
+
+def _climb(
+    leaf: CertificateFacts,
+    candidates: Iterable[CertificateFacts],
+    roots: _Issuers,
+    now: datetime | None,
+) -> _Way:
+    """Return the best way up.
 
     Breadth first, each certificate visited once: a loop ends where it closes.
     """
@@ -162,8 +179,7 @@ def _climb(leaf: CertificateFacts, candidates: Iterable[CertificateFacts], roots
                 longer = _Way((*way.path, issuer), roots.find_anchor(issuer) or way.anchor)
                 ways.append(longer)
                 queue.append(longer)
-    anchored = [way for way in ways if way.anchor]
-    return max(anchored or ways, key=lambda way: len(way.path))
+    return max(ways, key=lambda way: way.rank(now))
 
 
 def _select_by_name(
@@ -183,9 +199,7 @@ def _select_by_name(
     return selected[:MAX_CANDIDATES]
 
 
-def _sort_out(
-    leaf: CertificateFacts, way: _Way, others: Sequence[CertificateFacts], duplicates: int
-) -> ChainResult:
+def _sort_out(leaf: CertificateFacts, way: _Way, others: Sequence[CertificateFacts]) -> ChainResult:
     given = {facts.fingerprint for facts in others}
     root = way.anchor if way.anchor and way.anchor.fingerprint in given else None
     used = {facts.fingerprint for facts in (*way.path, *((root,) if root else ()))}
@@ -194,7 +208,6 @@ def _sort_out(
         chain=way.path,
         root=root,
         strangers=tuple(facts for facts in others if facts.fingerprint not in used),
-        duplicates=duplicates,
         completed=tuple(facts for facts in way.path if facts.fingerprint not in given),
         missing_issuer=None if way.anchor else top.issuer_title,
     )
@@ -210,6 +223,7 @@ def chain_problems(
     return [
         *result.problems,
         *(problem for facts in result.chain for problem in _intermediate_problems(facts, now)),
+        *_length_problems(result.chain),
         *_gap_problems(result, are_roots_known),
         *_leftover_problems(result),
     ]
@@ -224,6 +238,15 @@ def _intermediate_problems(facts: CertificateFacts, now: datetime) -> Iterator[P
     yield from strength_problems(facts)
 
 
+def _length_problems(chain: Path) -> Iterator[Problem]:
+    """Check path lengths as RFC 5280, section 6.1.4 does: self-issued certificates do not count."""
+    below = 0
+    for facts in chain:
+        if facts.path_length is not None and below > facts.path_length:
+            yield certificate_problem("chain.path_too_long", facts)
+        below += facts.subject != facts.issuer
+
+
 def _gap_problems(result: ChainResult, are_roots_known: bool) -> Iterator[Problem]:
     """Tell a missing intermediate from a missing root, which is no fault.
 
@@ -231,14 +254,18 @@ def _gap_problems(result: ChainResult, are_roots_known: bool) -> Iterator[Proble
     server certificate with their root, and a certificate of an authority that fits nowhere shows
     that the one between is missing.
     """
-    if result.missing_issuer is None:
-        return
-    params = {"issuer": result.missing_issuer}
-    if not result.chain or any(facts.is_ca for facts in result.strangers):
-        yield Problem(MISSING_INTERMEDIATE, Severity.WARNING, params=params)
+    issuer = result.missing_issuer
+    if issuer is None:
+        if result.root and are_roots_known and not result.is_root_known:
+            yield _root_unknown(result.root.title, Severity.WARNING)
+    elif not result.chain or any(facts.is_ca for facts in result.strangers):
+        yield Problem(MISSING_INTERMEDIATE, Severity.WARNING, params={"issuer": issuer})
     else:
-        severity = Severity.WARNING if are_roots_known else Severity.INFO
-        yield Problem("chain.root_unknown", severity, params=params)
+        yield _root_unknown(issuer, Severity.WARNING if are_roots_known else Severity.INFO)
+
+
+def _root_unknown(issuer: str, severity: Severity) -> Problem:
+    return Problem("chain.root_unknown", severity, params={"issuer": issuer})
 
 
 def _leftover_problems(result: ChainResult) -> Iterator[Problem]:

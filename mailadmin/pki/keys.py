@@ -121,12 +121,17 @@ def key_problems(public_key: PublicKeyTypes) -> list[Problem]:
         case rsa.RSAPublicKey() if public_key.key_size < MIN_RSA_BITS:
             bits = public_key.key_size
             return [Problem("key.rsa_too_small", params={"bits": bits, "minimum": MIN_RSA_BITS})]
-        case rsa.RSAPublicKey() if public_key.key_size <= MAX_RSA_BITS:
+        case rsa.RSAPublicKey() if _is_usual_rsa_size(public_key.key_size):
             return []
         case ec.EllipticCurvePublicKey() if public_key.curve.name in _CURVE_NAMES:
             return []
         case _:
             return [Problem(UNSUPPORTED, params={"key": kind})]
+
+
+def _is_usual_rsa_size(bits: int) -> bool:
+    """Tell whether authorities sign a key of this size (Baseline Requirements, 6.1.6)."""
+    return bits <= MAX_RSA_BITS and bits % 8 == 0
 
 
 def private_key_to_pem(key: PrivateKey) -> bytes:

@@ -38,7 +38,10 @@ def _general_name(name: str) -> x509.GeneralName:
 
 
 def read_san(extensions: x509.Extensions) -> tuple[str, ...]:
-    """Return host names (lower case) and single IP addresses as text, in order, each once."""
+    """Return host names (lower case) and single IP addresses as text, in order, each once.
+
+    An address that is given as a host name is written ``DNS:192.0.2.1``: clients ignore it there.
+    """
     try:
         san = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
@@ -46,7 +49,8 @@ def read_san(extensions: x509.Extensions) -> tuple[str, ...]:
     texts = []
     for entry in san:
         if isinstance(entry, x509.DNSName):
-            texts.append(to_printable(entry.value.lower()))
+            name = to_printable(entry.value.lower())
+            texts.append(f"DNS:{name}" if parse_address(name) else name)
         elif isinstance(entry, x509.IPAddress) and isinstance(
             entry.value, ipaddress.IPv4Address | ipaddress.IPv6Address
         ):

@@ -59,6 +59,7 @@ PARAMS: dict[str, dict[str, Param]] = {
     "chain.too_many": {"count": 21, "limit": 20},
     "chain.expired": {"name": "Example CA", "not_after": "2026-11-24T11:59:59+00:00"},
     "chain.not_yet_valid": {"name": "Example CA", "not_before": "2026-11-24T11:59:59+00:00"},
+    "chain.path_too_long": {"name": "Example CA"},
     "chain.missing_intermediate": {"issuer": "Example CA"},
     "chain.root_unknown": {"issuer": "Example Root"},
     "chain.stranger": {"name": "Other CA", "issuer": "Other Root"},

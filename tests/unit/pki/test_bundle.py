@@ -125,6 +125,16 @@ def test_a_private_root_is_pointed_out_but_needs_no_confirmation() -> None:
     assert codes(verdict, Severity.INFO) == ["chain.root_unknown"]
 
 
+def test_a_known_root_that_expired_ends_no_chain() -> None:
+    past = ThrowawayCa("Past Root", intermediates=0, now=NOW - timedelta(days=3650))
+    above = past.add_authority("Above", past.root, not_after=NOW + timedelta(1))
+    past.intermediates.append(above)
+    issued = past.issue(not_before=NOW, not_after=NOW + timedelta(90))
+    roots = [read_certificate(past.root_pem)]
+    verdict = judge(issued.fullchain_pem, issued.key_pem, known_roots=roots)
+    assert codes(verdict) == ["chain.root_unknown"]
+
+
 def test_strangers_and_duplicates_are_named_and_left_aside() -> None:
     verdict = judge(*WHOLE, ISSUED.cert_pem, CA.root_pem, OTHER.root_pem, b"readme")
     assert codes(verdict, Severity.ERROR) == []

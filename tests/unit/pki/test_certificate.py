@@ -24,7 +24,7 @@ from mailadmin.pki.certificate import (
     read_certificate,
 )
 from mailadmin.pki.keys import KeyKind, public_key_id
-from mailadmin.pki.names import NameProblem
+from mailadmin.pki.names import NameProblem, is_covered
 from mailadmin.pki.pem import armor
 from mailadmin.pki.problems import Problem, Severity
 from tests.throwaway_pki import (
@@ -92,6 +92,7 @@ def test_an_authority_is_known_for_one() -> None:
     assert root.is_ca
     assert root.is_self_signed
     assert root.names == ()
+    assert root.path_length is None
     assert root.key_usages == ("keyCertSign", "cRLSign")
 
 
@@ -135,6 +136,13 @@ def test_an_address_range_is_no_address() -> None:
     network = encode_der(0x87, ip_network("192.0.2.0/24").network_address.packed + b"\xff" * 4)
     san = x509.UnrecognizedExtension(ObjectIdentifier("2.5.29.17"), encode_der(0x30, network))
     assert sign_with(san).names == ()
+
+
+def test_an_address_in_the_place_of_a_host_name_matches_nothing() -> None:
+    facts = sign_with(x509.SubjectAlternativeName([x509.DNSName("192.0.2.1")]))
+    assert facts.names == ("DNS:192.0.2.1",)
+    assert not is_covered("192.0.2.1", facts.names)
+    assert "certificate.no_usable_name" in codes(judge_leaf(facts, NOW))
 
 
 def test_identifiers_and_unknown_uses_are_read() -> None:
@@ -238,7 +246,15 @@ def test_a_certificate_with_any_bytes_changed_is_read_or_refused(
 def test_the_last_second_is_valid() -> None:
     facts = issue(not_after=NOW)
     assert not facts.is_expired(NOW)
+    assert not facts.is_expired(NOW + timedelta(microseconds=999_999))
     assert facts.is_expired(NOW + timedelta(seconds=1))
+    assert not facts.is_valid(NOW + timedelta(seconds=1))
+
+
+def test_validity_begins_with_its_first_moment() -> None:
+    facts = issue(not_before=NOW)
+    assert facts.is_valid(NOW)
+    assert not facts.is_valid(NOW - timedelta(microseconds=1))
 
 
 @pytest.mark.parametrize(

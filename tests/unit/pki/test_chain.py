@@ -17,6 +17,7 @@ from mailadmin.pki.keys import KeyKind
 from mailadmin.pki.problems import Problem, Severity
 from mailadmin.pki.x509_fields import is_issued_by
 from tests.throwaway_pki import (
+    CA_USAGES,
     Authority,
     ThrowawayCa,
     as_version_1,
@@ -75,14 +76,14 @@ def test_the_order_of_the_candidates_does_not_matter() -> None:
 
 def test_a_chain_that_ends_at_a_known_root_is_whole() -> None:
     result = order_chain(LEAF, INTERMEDIATES, known_roots=[facts_of(OTHER.root), ROOT])
-    assert result == ChainResult(chain=tuple(INTERMEDIATES))
+    assert result == ChainResult(chain=tuple(INTERMEDIATES), is_root_known=True)
     assert problems_of(result, are_roots_known=True) == []
 
 
 def test_a_leaf_issued_by_a_root_needs_no_chain() -> None:
     leaf = leaf_below(CA.root)
     assert order_chain(leaf, [ROOT]) == ChainResult(root=ROOT)
-    assert order_chain(leaf, [], known_roots=[ROOT]) == ChainResult()
+    assert order_chain(leaf, [], known_roots=[ROOT]) == ChainResult(is_root_known=True)
 
 
 def test_a_self_signed_leaf_needs_no_chain_and_has_no_issuer() -> None:
@@ -151,6 +152,17 @@ def test_an_unknown_root_is_no_gap() -> None:
     assert told == [("chain.root_unknown", Severity.WARNING)]
 
 
+def test_a_root_that_came_along_is_told_from_one_that_is_known() -> None:
+    result = order_chain(LEAF, [*INTERMEDIATES, ROOT], known_roots=[facts_of(OTHER.root)])
+    assert problems_of(result, are_roots_known=True) == [
+        ("chain.root_unknown", Severity.WARNING),
+        ("chain.root_left_out", Severity.INFO),
+    ]
+    result = order_chain(LEAF, [*INTERMEDIATES, ROOT], known_roots=[ROOT])
+    assert result.is_root_known
+    assert problems_of(result, are_roots_known=True) == [("chain.root_left_out", Severity.INFO)]
+
+
 def test_another_leaf_beside_a_chain_does_not_look_like_a_gap() -> None:
     result = order_chain(LEAF, [*INTERMEDIATES, leaf_below(OTHER.root)])
     assert [code for code, _ in problems_of(result)] == ["chain.root_unknown", "chain.stranger"]
@@ -160,7 +172,9 @@ def test_a_gap_is_filled_from_what_is_known() -> None:
     low, middle, high = INTERMEDIATES
     known = [facts_of(OTHER.intermediates[0]), high, middle, ROOT]
     result = order_chain(LEAF, [low], [ROOT], known)
-    assert result == ChainResult(chain=(low, middle, high), completed=(middle, high))
+    assert result == ChainResult(
+        chain=(low, middle, high), completed=(middle, high), is_root_known=True
+    )
     assert problems_of(result) == [("chain.completed", Severity.INFO)] * 2
 
 
@@ -173,7 +187,7 @@ def test_known_intermediates_join_parts_of_a_chain_that_were_given() -> None:
 def test_a_whole_chain_takes_nothing_from_what_is_known() -> None:
     cross = facts_of(CA.add_authority(CA.name, OTHER.root, key=CA.root.key))
     result = order_chain(LEAF, INTERMEDIATES, [ROOT], [cross])
-    assert result == ChainResult(chain=tuple(INTERMEDIATES))
+    assert result == ChainResult(chain=tuple(INTERMEDIATES), is_root_known=True)
 
 
 def test_of_many_known_intermediates_only_some_are_looked_at() -> None:
@@ -296,6 +310,53 @@ def test_intermediates_are_judged_by_time_and_strength() -> None:
     }
 
 
+def authority_with(path_length: int | None, above: Authority, name: str) -> Authority:
+    key = draw_key()
+    certificate = sign_certificate(
+        common_name(name),
+        key.public_key(),
+        signer=above.certificate.subject,
+        signer_key=above.key,
+        not_before=NOW,
+        not_after=NOW + timedelta(900),
+        is_ca=True,
+        path_length=path_length,
+        usages=CA_USAGES,
+    )
+    return Authority(certificate, key)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "expected"),
+    [
+        ((None, None, None), []),
+        ((2, 1, 0), []),
+        ((0, 0, 0), ["Authority 0", "Authority 1"]),
+        ((1, None, None), ["Authority 0"]),
+        ((None, 0, None), ["Authority 1"]),
+    ],
+)
+def test_an_authority_allows_only_so_many_below_it(
+    lengths: tuple[int | None, ...], expected: list[str]
+) -> None:
+    authorities = [CA.root]
+    for number, length in enumerate(lengths):
+        authorities.append(authority_with(length, authorities[-1], f"Authority {number}"))
+    result = order_chain(leaf_below(authorities[-1]), [*map(facts_of, authorities)])
+    assert len(result.chain) == len(lengths)
+    found = [found for found in chain_problems(result, NOW) if found.severity is Severity.ERROR]
+    assert {problem.code for problem in found} <= {"chain.path_too_long"}
+    assert sorted(str(problem.params["name"]) for problem in found) == expected
+
+
+def test_an_authority_that_changed_its_key_does_not_count_as_below_itself() -> None:
+    old = authority_with(0, CA.root, "Same Authority")
+    new = authority_with(0, old, "Same Authority")
+    result = order_chain(leaf_below(new), [facts_of(new), facts_of(old), ROOT])
+    assert result.chain == (facts_of(new), facts_of(old))
+    assert problems_of(result) == [("chain.root_left_out", Severity.INFO)]
+
+
 # Several ways up
 
 
@@ -321,6 +382,17 @@ def test_a_cross_signed_root_beside_the_root_itself_leads_to_it() -> None:
     result = order_chain(LEAF, [cross, ROOT, *INTERMEDIATES])
     assert result.chain == (*INTERMEDIATES, cross)
     assert (result.root, result.strangers, result.missing_issuer) == (ROOT, (), None)
+
+
+def test_a_cross_signed_root_that_expired_is_left_out_if_the_chain_holds_without_it() -> None:
+    past = facts_of(
+        CA.add_authority(CA.name, OTHER.root, key=CA.root.key, not_after=NOW - timedelta(1))
+    )
+    result = order_chain(LEAF, [past, *INTERMEDIATES], known_roots=[ROOT], now=NOW)
+    assert result == ChainResult(chain=tuple(INTERMEDIATES), strangers=(past,), is_root_known=True)
+    result = order_chain(LEAF, [past, *INTERMEDIATES], now=NOW)
+    assert result.chain == (*INTERMEDIATES, past)
+    assert ("chain.expired", Severity.ERROR) in problems_of(result)
 
 
 def test_a_root_of_the_same_name_but_another_key_is_no_twin() -> None:
