@@ -21,7 +21,7 @@ from mailadmin.demo.interrupt import was_make_interrupted
 from mailadmin.demo.lock import hold_lock
 from mailadmin.demo.password import load_or_create_password
 from mailadmin.demo.ports import read_panel_port, refuse_taken_port
-from mailadmin.demo.setup import prepare_panel
+from mailadmin.demo.setup import is_prepared, prepare_panel
 from mailadmin.demo.stack import Stack
 from mailadmin.sandbox import paths
 
@@ -82,9 +82,10 @@ def run(var: Path) -> None:
 
 def _start(stack: Stack, password: str) -> None:
     _say("Starting the mail server, Redis, the agent, the worker and the panel ...")
-    stack.start_serving()
-    prepare_panel(stack, password)
-    stack.start_working()
+    if is_prepared(stack):
+        stack.start()
+    else:
+        stack.start(lambda: prepare_panel(stack, password))
 
 
 def reset(var: Path) -> None:

@@ -19,25 +19,30 @@ from mailadmin.sandbox import paths
 _LIMIT = 120.0  # seconds for one command
 
 
-def prepare_panel(stack: Stack, password: str) -> None:
-    """Migrate, collect the static files and make the first user, unless all that was done.
+def is_prepared(stack: Stack) -> bool:
+    """Say whether nothing has changed since the last :func:`prepare_panel`."""
+    has_database = bool(os.environ.get("DATABASE_URL")) or (stack.var / "db.sqlite3").exists()
+    return has_database and _read(_mark(stack)) == _digest(stack)
 
-    Raises DemoError with the words of the command that failed.
+
+def prepare_panel(stack: Stack, password: str) -> None:
+    """Migrate, collect the static files, make the first user and register the mail server.
+
+    Needs the agent, which is asked what it finds on the mail server. Raises DemoError with the
+    words of the command that failed.
     """
-    database = stack.var / "db.sqlite3"
-    done = stack.var / "setup-done"
-    wanted = _digest(stack)
-    is_external = bool(os.environ.get("DATABASE_URL"))
-    if (database.exists() or is_external) and _read(done) == wanted:
-        return
     settings = stack.sandbox.settings
-    secret = {"MAILADMIN_DEMO_PASSWORD": password}
     _run_manage(stack, ["migrate", "--no-input", "--verbosity", "0"], {})
     _run_manage(stack, ["collectstatic", "--no-input", "--verbosity", "0"], {})
-    described = ["--host-name", settings.host_name]
-    described += ["--ports-json", json.dumps(dict(settings.ports)), "--username", "admin"]
+    described = ["--host-name", settings.host_name, "--username", "admin"]
+    described += ["--ports-json", json.dumps(dict(settings.ports))]
+    secret = {"MAILADMIN_DEMO_PASSWORD": password}
     _run_manage(stack, ["setup_demo", *described], secret)
-    write_private_file(done, wanted)
+    write_private_file(_mark(stack), _digest(stack))
+
+
+def _mark(stack: Stack) -> Path:
+    return stack.var / "setup-done"
 
 
 def _run_manage(stack: Stack, arguments: list[str], secret: Mapping[str, str]) -> None:
@@ -65,7 +70,14 @@ def _run_manage(stack: Stack, arguments: list[str], secret: Mapping[str, str]) -
     for line in words.splitlines():
         stack.logbook.write("setup", line)
     if command.returncode != 0 and not stack.is_ending:
-        raise DemoError(f"`manage.py {arguments[0]}` did not succeed. It said:\n{words}")
+        raise DemoError(
+            f"`manage.py {arguments[0]}` did not succeed. It said:\n{_last_lines(words)}\n"
+            f"The whole log is {stack.logbook.path}"
+        )
+
+
+def _last_lines(words: str) -> str:
+    return "\n".join(words.splitlines()[-8:])
 
 
 def _digest(stack: Stack) -> str:

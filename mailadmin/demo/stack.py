@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 import psutil
@@ -19,7 +19,7 @@ from mailadmin.demo.logbook import Logbook
 from mailadmin.demo.programs import Program, is_same_process, kill_process, list_session
 from mailadmin.sandbox import Sandbox, SandboxError, paths
 
-# In the order of their start. The first two serve the others, and end after them.
+# The first two serve the others, and end after them.
 SERVING = ("mail", "redis")
 WORKING = ("agent", "worker", "web")
 ALL_PROGRAMS = (*SERVING, *WORKING)
@@ -95,37 +95,39 @@ class Stack:
             "PYTHONUNBUFFERED": "1",
         }
 
-    def start(self) -> None:
-        """Start all programs and return when they are ready.
+    def start(self, prepare: Callable[[], None] | None = None) -> None:
+        """Start all programs and return when they are ready; then watch over them.
 
-        Raises DemoError when one cannot be started; nothing is left running then.
+        ``prepare`` is called between the agent, which it may ask, and the panel, which relies on
+        it. Without it everything starts at once. Raises DemoError when a program cannot be
+        started; nothing is left running then.
         """
         try:
-            self.start_serving()
-            self.start_working()
+            self._start_in_order(prepare)
         except BaseException:
             self.stop()
             raise
+        self._watcher = threading.Thread(target=self._watch, name="watcher", daemon=True)
+        self._watcher.start()
 
-    def start_serving(self) -> None:
-        """Start what the others need (mail server and Redis), after clearing what was left."""
+    def _start_in_order(self, prepare: Callable[[], None] | None) -> None:
         self.end_leftovers()
         write_redis_config(self.var / "redis", paths.redis_socket(self.run))
         write_agent_config(
             self.agent_config, self.sandbox, paths.agent_socket(self.run), self.var / "agent"
         )
-        for name in SERVING:
-            self._start_program(name)
-
-    def start_working(self) -> None:
-        """Start the rest and wait until everything is ready; then watch over it."""
-        self._start_program("web")
-        self._wait_until_ready([name for name in SERVING if name in self.programs])
-        self._start_program("agent")
-        self._start_program("worker")
-        self._wait_until_ready(list(self.programs))
-        self._watcher = threading.Thread(target=self._watch, name="watcher", daemon=True)
-        self._watcher.start()
+        self._start_programs(["mail", "redis"])
+        if prepare is None:
+            self._start_programs(["web"])
+        self._wait_until_ready(["mail", "redis"])
+        self._start_programs(["agent"])
+        if prepare is None:
+            self._start_programs(["worker"])
+        else:
+            self._wait_until_ready(["agent"])
+            prepare()
+            self._start_programs(["worker", "web"])
+        self._wait_until_ready(ALL_PROGRAMS)
 
     def stop(self) -> None:
         """End all programs, in order, and make sure that nothing of them is left."""
@@ -141,7 +143,7 @@ class Stack:
 
     def restart(self, name: str) -> None:
         """Start a program that is not running, and wait until it is ready."""
-        self._start_program(name)
+        self._start_programs([name])
         self._wait_until_ready([name])
 
     def ask_to_end(self) -> None:
@@ -221,18 +223,19 @@ class Stack:
 
     # Starting
 
-    def _start_program(self, name: str) -> None:
-        if name not in self.programs:
-            return
-        with self._lock:
-            if self._is_ending.is_set():
-                raise DemoError("The start was given up, as asked.")
-            self.programs[name].start()
-            self._record_sessions()
+    def _start_programs(self, names: Iterable[str]) -> None:
+        for name in names:
+            if name not in self.programs:
+                continue
+            with self._lock:
+                if self._is_ending.is_set():
+                    raise DemoError("The start was given up, as asked.")
+                self.programs[name].start()
+                self._record_sessions()
 
     def _wait_until_ready(self, names: Collection[str]) -> None:
         deadline = time.monotonic() + _READY_LIMIT
-        waiting = list(names)
+        waiting = [name for name in names if name in self.programs]
         while waiting:
             if self._is_ending.is_set():
                 raise DemoError("The start was given up, as asked.")
@@ -278,7 +281,7 @@ class Stack:
         # What the dead program started would be in the way of the new one.
         program.kill()
         try:
-            self._start_program(name)
+            self._start_programs([name])
         except DemoError:
             return
         program.restarts += 1
