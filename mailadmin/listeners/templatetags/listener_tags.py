@@ -123,10 +123,12 @@ def certificate_usage(
 def certificate_ports(context: Mapping[str, Any], certificate: Certificate) -> dict[str, Any]:
     """Show in one line where a certificate is used: ports and how many names."""
     uses = _uses(context, certificate)
+    ports = [use for use in uses if use.place.kind is UseKind.LISTENER]
+    is_default = any(use.place.kind is UseKind.DEFAULT and use.is_wanted for use in uses)
     return {
         "uses": uses,
-        "is_default": any(use.place.kind is UseKind.DEFAULT and use.is_wanted for use in uses),
-        "ports": [use for use in uses if use.place.kind is UseKind.LISTENER],
+        "ports": ports,
+        "is_default_only": is_default and not any(use.is_wanted for use in ports),
         "names": [use for use in uses if use.place.kind is UseKind.NAME],
         "is_pending": any(use.is_pending for use in uses),
     }
