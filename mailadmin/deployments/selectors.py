@@ -104,3 +104,9 @@ def restored_deployment(server: MailServer, state: DesiredState) -> Deployment |
     """Return the earlier proven deployment whose state this is, newest first, if there is one."""
     rows = server.deployments.filter(status=Deployment.Status.SUCCEEDED, state_digest=state.digest)
     return rows.order_by("-number").first()
+
+
+def has_ever_written(server: MailServer) -> bool:
+    """Tell whether an apply was proven; before the first, the files are as they were found."""
+    proven = server.deployments.filter(status=Deployment.Status.SUCCEEDED)
+    return proven.exclude(kind=Deployment.Kind.BASELINE).exists()

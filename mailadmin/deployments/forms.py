@@ -1,0 +1,22 @@
+"""What the reviewer sends: which plan was read, and why it is applied."""
+
+from __future__ import annotations
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+# The longest key that SQLite and PostgreSQL can store.
+_LARGEST_KEY = 2**63 - 1
+
+
+class ApplyForm(forms.Form):
+    """The plan as it was shown, by key and digest, and the reason for the audit log."""
+
+    plan = forms.IntegerField(min_value=1, max_value=_LARGEST_KEY, widget=forms.HiddenInput)
+    digest = forms.CharField(max_length=64, widget=forms.HiddenInput)
+    reason = forms.CharField(
+        label=_("Why (for the audit log)"),
+        required=False,
+        max_length=300,
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )

@@ -1,0 +1,135 @@
+"""A deployment as its page tells it: the steps with their evidence, and what is still to come."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from mailadmin.deployments.evidence import PortEvidence, as_before, read_seen, set_beside
+from mailadmin.deployments.models import Deployment, DeploymentStep
+from mailadmin.deployments.sentences.outcomes import Outcome, say_outcome
+from mailadmin.mailconf import proof
+from mailadmin.mailconf.proof import Expectation
+from mailadmin.mailconf.state import DesiredState, StateError
+from mailadmin.pki.problems import Problem
+
+# What an apply goes through when nothing stops it; shown grey until it is reached.
+_WAY = ("planned", "staged", "checked", "swapped", "reloaded", "proved", "watched")
+_SAME = {"reread": "reloaded"}
+_TAKEN_WITHIN = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class StepView:
+    """One step, with what it has to show."""
+
+    step: DeploymentStep
+    ports: tuple[PortEvidence, ...] = ()
+
+    @property
+    def state(self) -> str:
+        """Return the colour of the step."""
+        if self.step.status == DeploymentStep.Status.RUNNING:
+            return "pending"
+        return "broken" if self.step.status == DeploymentStep.Status.FAILED else "proven"
+
+    @property
+    def problem(self) -> Problem | None:
+        """Return what failed the step."""
+        told = self.step.evidence.get("problem")
+        return Problem.from_dict(told) if isinstance(told, dict) else None
+
+    @property
+    def files(self) -> list[str]:
+        """Return the names of the files it is about."""
+        return _texts(self.step.evidence.get("files"))
+
+    @property
+    def certificates(self) -> list[str]:
+        """Return the certificate files that were staged."""
+        return _texts(self.step.evidence.get("certificates"))
+
+    @property
+    def numbers(self) -> list[tuple[str, int]]:
+        """Return what was counted or timed, by its name in the evidence."""
+        names = ("generation", "waited_ms", "proof_ms", "rounds")
+        found = ((name, self.step.evidence.get(name)) for name in names)
+        return [(name, value) for name, value in found if isinstance(value, int)]
+
+    @property
+    def has_evidence(self) -> bool:
+        """Tell whether there is anything to open."""
+        return bool(self.problem or self.ports or self.files or self.certificates or self.numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a deployment is, or how it ended."""
+
+    deployment: Deployment
+    steps: tuple[StepView, ...]
+    outcome: Outcome
+    now: datetime
+
+    @property
+    def coming(self) -> list[str]:
+        """Return the codes of the steps that are still to come when all goes well."""
+        if self.deployment.is_finished:
+            return []
+        codes = [view.step.code for view in self.steps]
+        if "restored" in codes:
+            return [code for code in ("proved_as_before",) if code not in codes]
+        reached = [
+            _WAY.index(_SAME.get(code, code)) for code in codes if _SAME.get(code, code) in _WAY
+        ]
+        return list(_WAY[max(reached, default=-1) + 1 :])
+
+    @property
+    def waited_seconds(self) -> int:
+        """Return for how long nobody has taken it."""
+        return int((self.now - self.deployment.requested_at).total_seconds())
+
+    @property
+    def is_queued(self) -> bool:
+        """Tell whether it waits for a worker."""
+        return self.deployment.status == Deployment.Status.QUEUED
+
+    @property
+    def is_waiting_long(self) -> bool:
+        """Tell whether the wait needs an explanation."""
+        return self.is_queued and self.waited_seconds >= _TAKEN_WITHIN
+
+
+def read_progress(deployment: Deployment, now: datetime) -> Progress:
+    """Read the steps and set their evidence beside what was wanted."""
+    rows = list(deployment.steps.all())
+    expected = _expected(deployment)
+    steps = tuple(StepView(row, _ports(row, expected)) for row in rows)
+    is_changed = any(row.code == "swapped" for row in rows)
+    return Progress(deployment, steps, say_outcome(deployment, is_changed=is_changed), now)
+
+
+def final_evidence(deployment: Deployment) -> tuple[PortEvidence, ...]:
+    """Return what every port showed in the end."""
+    seen = read_seen(deployment.evidence)
+    if deployment.status == Deployment.Status.ROLLED_BACK:
+        return as_before(seen)
+    return set_beside(_expected(deployment), seen)
+
+
+def _ports(step: DeploymentStep, expected: tuple[Expectation, ...]) -> tuple[PortEvidence, ...]:
+    rows = step.evidence.get("listeners")
+    seen = read_seen(rows) if isinstance(rows, list) else []
+    return as_before(seen) if step.code == "proved_as_before" else set_beside(expected, seen)
+
+
+def _expected(deployment: Deployment) -> tuple[Expectation, ...]:
+    try:
+        return proof.expectations(DesiredState.from_dict(deployment.state))
+    except StateError:
+        return ()
+
+
+def _texts(value: Any) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, list) else []

@@ -1,0 +1,123 @@
+"""How a deployment ended, in one large sentence, with what stands now and what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _now
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
+
+from mailadmin.deployments.models import Deployment
+from mailadmin.deployments.sentences.problems import say_problem
+from mailadmin.mailconf.state import DesiredState
+
+Status = Deployment.Status
+
+STATUS_WORDS: dict[str, Promise] = {
+    Status.QUEUED: _("waiting"),
+    Status.RUNNING: _("running"),
+    Status.SUCCEEDED: _("proven"),
+    Status.ROLLED_BACK: _("taken back"),
+    Status.FAILED: _("failed"),
+}
+STATUS_STATES: dict[str, str] = {
+    Status.QUEUED: "pending",
+    Status.RUNNING: "pending",
+    Status.SUCCEEDED: "proven",
+    Status.ROLLED_BACK: "attention",
+    Status.FAILED: "broken",
+}
+# Where the agent never got as far as touching anything.
+_UNTOUCHED = _(
+    "The mail server is as it was: none of its files was touched. Put right what the reason says, "
+    "then review and apply again."
+)
+_BACK = _(
+    "Every file is what it was before, byte for byte, and every port shows what it showed before. "
+    "Your changes are still pending: put right what the reason says, then review and apply again."
+)
+_UNKNOWN = _(
+    "Whether mail runs as before is not proven. Look at the overview now, and check that Postfix "
+    "and Dovecot run. The agent tries again to put everything back when it is restarted."
+)
+_LOST = _(
+    "The panel lost sight of the apply. The agent either ends it or takes it back by itself. "
+    "Look at the overview now; when the agent answers again, review and apply once more."
+)
+_LOST_CODES = frozenset({"agent.unreachable", "agent.hung_up", "agent.silent", "agent.broken"})
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The sentence, the colour, and what follows from it."""
+
+    state: str
+    sentence: str
+    stands: str = ""
+
+
+def status_words(status: str) -> str:
+    """Return a status in one or two words."""
+    return str(STATUS_WORDS.get(status, status))
+
+
+def say_outcome(deployment: Deployment, *, is_changed: bool) -> Outcome:
+    """Return how it ended.
+
+    ``is_changed``: whether the agent got as far as changing files (the step ``swapped``).
+    """
+    if deployment.status == Status.SUCCEEDED:
+        return Outcome("proven", _say_proven(deployment))
+    if deployment.status == Status.ROLLED_BACK:
+        said = _now("Taken back: %(reason)s Mail runs as before (proven).")
+        return Outcome("attention", said % {"reason": _reason(deployment)}, str(_BACK))
+    if deployment.status == Status.FAILED:
+        return _say_failed(deployment, is_changed=is_changed)
+    if deployment.status == Status.RUNNING:
+        return Outcome("pending", _now("Under way."))
+    return Outcome("pending", _now("Waiting for a worker to take it."))
+
+
+def _say_proven(deployment: Deployment) -> str:
+    if deployment.kind == Deployment.Kind.BASELINE:
+        return _now("Taken over as it was found. Nothing on the mail server was changed.")
+    count = len(DesiredState.from_dict(deployment.state).enabled_listeners)
+    if deployment.proof_ms is None:
+        said = ngettext("Proven on %(n)d listener.", "Proven on %(n)d listeners.", count)
+        return said % {"n": count}
+    said = ngettext(
+        "Proven on %(n)d listener in %(time)s.", "Proven on %(n)d listeners in %(time)s.", count
+    )
+    return said % {"n": count, "time": duration_words(deployment.proof_ms)}
+
+
+def _say_failed(deployment: Deployment, *, is_changed: bool) -> Outcome:
+    said = {"reason": _reason(deployment)}
+    code = (deployment.failure or {}).get("code", "")
+    if code == "rollback.not_proven":
+        return Outcome("broken", _now("Failed: %(reason)s") % said, str(_UNKNOWN))
+    if code in _LOST_CODES:
+        return Outcome("broken", _now("Failed: %(reason)s") % said, str(_LOST))
+    if is_changed:
+        return Outcome("broken", _now("Failed: %(reason)s") % said, str(_UNKNOWN))
+    return Outcome("broken", _now("Not applied: %(reason)s") % said, str(_UNTOUCHED))
+
+
+def _reason(deployment: Deployment) -> str:
+    if not deployment.failure:
+        return _now("no reason was told.")
+    return say_problem(deployment.failure)
+
+
+def duration_words(milliseconds: int | None) -> str:
+    """Return a duration as people say it: ``45 ms``, ``0.8 s``, ``12 s``."""
+    if milliseconds is None:
+        return ""
+    if milliseconds < 100:
+        return _now("%(n)d ms") % {"n": milliseconds}
+    seconds = milliseconds / 1000
+    if seconds < 10:
+        return _now("%(n).1f s") % {"n": seconds}
+    return _now("%(n)d s") % {"n": round(seconds)}

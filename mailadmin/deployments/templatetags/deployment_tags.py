@@ -1,0 +1,144 @@
+"""Words about plans, deployments and what ports showed, for every template."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django import template
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from mailadmin.accounts.templatetags.ui import status
+from mailadmin.deployments import sentences
+from mailadmin.deployments.models import Deployment
+from mailadmin.deployments.sentences import outcomes
+from mailadmin.listeners.sentences import address_words, say_change
+from mailadmin.mailconf.proof import Seen
+from mailadmin.pki.names import both_forms
+from mailadmin.pki.problems import Problem
+
+register = template.Library()
+
+_SHORT = 12  # digits of a fingerprint that tell certificates apart at a glance
+_LONG = 160  # characters of a daemon's words that can stand inside a sentence
+
+_EVIDENCE_WORDS = {
+    "generation": lambda value: _("generation %(n)d") % {"n": value},
+    "waited_ms": lambda value: (
+        _("answered again after %(time)s") % {"time": outcomes.duration_words(value)}
+    ),
+    "proof_ms": lambda value: (
+        _("%(time)s from the request to the proof") % {"time": outcomes.duration_words(value)}
+    ),
+    "rounds": lambda value: _("looked %(n)d more times") % {"n": value},
+}
+
+
+@register.filter
+def say_problem(problem: Problem | Mapping[str, Any]) -> str:
+    """Return a problem of any layer as a sentence; a daemon's long words end after one line."""
+    told = problem if isinstance(problem, Problem) else Problem.from_dict(problem)
+    words = daemon_words(told)
+    if words:
+        first = words.strip().splitlines()[0][:_LONG]
+        params = dict(told.params) | {"words": f"{first}…"}
+        told = Problem(told.code, told.severity, told.subject, params)
+    return sentences.say_problem(told)
+
+
+@register.filter
+def daemon_words(problem: Problem | Mapping[str, Any] | None) -> str:
+    """Return what the daemon itself said where that is too long for a sentence."""
+    if problem is None:
+        return ""
+    told = problem if isinstance(problem, Problem) else Problem.from_dict(problem)
+    words = str(told.params.get("words", ""))
+    return words if "\n" in words.strip() or len(words) > _LONG else ""
+
+
+@register.filter
+def say_step(code: str, subject: str = "") -> str:
+    """Return a step in words."""
+    return sentences.say_step(code, subject)
+
+
+@register.filter
+def evidence_words(pair: tuple[str, int]) -> str:
+    """Return one number of a step's evidence in words."""
+    name, value = pair
+    return _EVIDENCE_WORDS[name](value)
+
+
+@register.filter
+def duration(milliseconds: int | None) -> str:
+    """Return a duration as people say it."""
+    return outcomes.duration_words(milliseconds)
+
+
+@register.filter
+def seconds_up(milliseconds: int | None) -> int:
+    """Return whole seconds, rounded up: a wait of 2.1 s is announced as 3."""
+    return -(-(milliseconds or 0) // 1000)
+
+
+@register.simple_tag
+def deployment_status(deployment: Deployment) -> SafeString:
+    """Draw how a deployment stands."""
+    state = outcomes.STATUS_STATES.get(deployment.status, "unknown")
+    return status(state, outcomes.status_words(deployment.status))
+
+
+@register.filter
+def change_sentences(deployment: Deployment) -> list[str]:
+    """Return what a deployment was to change, as sentences."""
+    return [say_change(change) for change in deployment.changes]
+
+
+@register.filter
+def place(seen: Seen) -> str:
+    """Return address and port of a connection."""
+    return address_words(seen.address, seen.port)
+
+
+@register.filter
+def host_name_words(name: str) -> str:
+    """Return a host name in both forms."""
+    return both_forms(name)
+
+
+@register.filter
+def short(fingerprint: str) -> str:
+    """Return the start of a fingerprint."""
+    return f"{fingerprint[:_SHORT]}…" if len(fingerprint) > _SHORT else fingerprint
+
+
+@register.filter
+def diff_lines(lines: Iterable[str]) -> SafeString:
+    """Draw the lines of a unified diff, one span each, without the two that name the file."""
+    return format_html_join(
+        "", '<span class="{}">{}</span>', ((_line_class(line), line or " ") for line in lines)
+    )
+
+
+@register.filter
+def diff_counts(lines: Iterable[str]) -> SafeString:
+    """Draw how many lines a diff adds and takes away."""
+    rows = [line for line in lines if not line.startswith(("+++", "---"))]
+    added = sum(line.startswith("+") for line in rows)
+    removed = sum(line.startswith("-") for line in rows)
+    return format_html(
+        '<span class="text-proven">+{}<span class="visually-hidden"> {}</span></span> '
+        '<span class="text-broken">−{}<span class="visually-hidden"> {}</span></span>',
+        added,
+        _("lines added"),
+        removed,
+        _("lines removed"),
+    )
+
+
+def _line_class(line: str) -> str:
+    if line.startswith("@@") or line.startswith(("+++", "---")):
+        return "hunk"
+    return {"+": "add", "-": "del"}.get(line[:1], "same")

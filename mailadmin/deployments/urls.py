@@ -1,0 +1,20 @@
+"""Addresses of Review and of the deployments."""
+
+from __future__ import annotations
+
+from django.urls import path
+
+from mailadmin.deployments import views
+
+app_name = "deployments"
+urlpatterns = [
+    path("", views.list_deployments, name="list"),
+    path("review/", views.review, name="review"),
+    path("review/plan/", views.plan_anew, name="plan"),
+    path("review/plan/status/", views.plan_status, name="plan_status"),
+    path("review/apply/", views.apply, name="apply"),
+    path("review/discard/", views.discard, name="discard"),
+    path("<int:number>/", views.detail, name="detail"),
+    path("<int:number>/steps/", views.steps, name="steps"),
+    path("<int:number>/restore/", views.restore, name="restore"),
+]

@@ -1,0 +1,121 @@
+"""A scripted agent, for tests of what the panel does with what the real one says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from mailadmin.agent.protocol import (
+    AgentError,
+    ApplyReport,
+    Outcome,
+    PlanReport,
+    StepEvent,
+    StepStatus,
+)
+from mailadmin.audit.actors import Actor
+from mailadmin.deployments import tasks
+from mailadmin.deployments.runner import applying, planning, probing
+from mailadmin.mailconf.proof import Expectation, Seen, expectations
+from mailadmin.mailconf.state import DesiredState
+from mailadmin.pki.problems import Problem
+from mailadmin.servers.models import MailServer
+from tests.server_factories import make_server
+
+DIGEST = "d" * 64
+
+
+def as_wanted(expected: Sequence[Expectation]) -> list[Seen]:
+    """Return what ports show that are as they should be."""
+    return [
+        Seen(
+            item.service,
+            item.address,
+            item.port,
+            item.sni_name,
+            is_open=item.is_open,
+            fingerprint=item.fingerprint,
+            tls_version="TLSv1.3" if item.fingerprint else "",
+        )
+        for item in expected
+    ]
+
+
+@dataclass
+class ScriptedAgent:
+    """Answers as told; remembers what it was asked."""
+
+    plans: list[DesiredState] = field(default_factory=list)
+    applied: list[tuple[DesiredState, str, str]] = field(default_factory=list)
+    outcome: Outcome = Outcome.SUCCEEDED
+    problem: Problem | None = None
+    plan_problems: tuple[Problem, ...] = ()
+    errors: list[AgentError] = field(default_factory=list)
+    before_answer: Callable[[], None] = lambda: None
+
+    def plan(self, state: DesiredState) -> PlanReport:
+        self._fail_if_told()
+        self.plans.append(state)
+        files = ({"name": "main.cf", "lines": ["-old", "+new"]},)
+        return PlanReport(DIGEST, files, self.plan_problems, {"postfix": "3.7.11"})
+
+    def apply(
+        self,
+        state: DesiredState,
+        *,
+        digest: str,
+        deployment_id: str,
+        on_step: Callable[[StepEvent], None],
+    ) -> ApplyReport:
+        self._fail_if_told()
+        self.applied.append((state, digest, deployment_id))
+        step = StepEvent(0, "planned", "", StepStatus.DONE, "2026-11-24T04:00:00+00:00", 12)
+        on_step(step)
+        self.before_answer()
+        seen = tuple(as_wanted(expectations(state)))
+        return ApplyReport(self.outcome, (step,), seen, self.problem, 420, 3)
+
+    def probe(self, expected: Sequence[Expectation]) -> list[Seen]:
+        self._fail_if_told()
+        return as_wanted(expected)
+
+    def _fail_if_told(self) -> None:
+        if self.errors:
+            raise self.errors.pop(0)
+
+
+@pytest.fixture
+def agent(monkeypatch: pytest.MonkeyPatch) -> ScriptedAgent:
+    scripted = ScriptedAgent()
+    for module in (planning, applying, probing):
+        monkeypatch.setattr(module, "agent_of", lambda server: scripted)
+    monkeypatch.setattr(applying.time, "sleep", lambda seconds: None)
+    return scripted
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
+    """Return the list of messages that would have gone to the workers."""
+    messages: list[tuple[str, int]] = []
+
+    def keep(task: Any, pk: int, *, countdown: float | None = None) -> bool:
+        messages.append((task.name.rpartition(".")[2], pk))
+        return True
+
+    monkeypatch.setattr(tasks, "send", keep)
+    return messages
+
+
+@pytest.fixture
+def server(db: None) -> MailServer:
+    return make_server()
+
+
+@pytest.fixture
+def actor(db: None) -> Actor:
+    return Actor(
+        user_id=None, name="ada", origin="web", address="192.0.2.7", request_id="req-12345"
+    )
