@@ -213,10 +213,19 @@ class FilesField(forms.FileField):
         ]
 
 
+class _ForgetfulTextarea(forms.Textarea):
+    """A box that never shows again what was typed: it may hold a private key."""
+
+    def format_value(self, value: Any) -> str:
+        """Show nothing."""
+        del value
+        return ""
+
+
 class PastedField(forms.CharField):
     """A box for PEM text. Text pasted from UTF-16 may have a NUL between any two letters."""
 
-    widget = forms.Textarea
+    widget = _ForgetfulTextarea
 
     def to_python(self, value: Any) -> str:
         """Drop the NULs instead of refusing the text."""
@@ -235,7 +244,7 @@ class UploadForm(forms.Form):
         label=_("Or paste here"),
         required=False,
         strip=False,
-        widget=forms.Textarea(
+        widget=_ForgetfulTextarea(
             attrs={
                 "rows": 6,
                 "spellcheck": "false",

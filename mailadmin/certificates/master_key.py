@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import os
 import secrets
 import stat
@@ -62,14 +63,11 @@ def create_master_key(path: Path) -> bytes:
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _write_privately(draft, base64.b64encode(secrets.token_bytes(KEY_LENGTH)) + b"\n")
         try:
-            # Unlike a rename, a link never replaces a key that is already there.
-            os.link(draft, path)
-        except FileExistsError:
-            pass
+            _write_privately(draft, base64.b64encode(secrets.token_bytes(KEY_LENGTH)) + b"\n")
+            _link_unless_there(draft, path)
         finally:
-            draft.unlink()
+            draft.unlink(missing_ok=True)
         _flush_folder(path.parent)
     except OSError:
         raise _problem("custody.master_key_not_kept", path) from None
@@ -85,6 +83,12 @@ def _write_privately(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _link_unless_there(draft: Path, path: Path) -> None:
+    """Give the draft its name; unlike a rename, that never replaces a key that is there."""
+    with contextlib.suppress(FileExistsError):
+        os.link(draft, path)
 
 
 def _flush_folder(folder: Path) -> None:

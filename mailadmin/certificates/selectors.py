@@ -29,6 +29,7 @@ for _relation in _USES:
     _IS_USED |= Q(**{f"{_relation}__isnull": False})
 _MOST_KNOWN_CHAINS = 20
 _MOST_SHOWN = 20
+_ANY_DOMAIN = "invalid"
 
 
 class UseKind(StrEnum):
@@ -161,8 +162,9 @@ def find_related(certificate: Certificate) -> list[Certificate]:
 
 
 def _to_stored_name(typed: str) -> str:
-    """Return a name as it is stored (A-labels), or the part of one that was typed."""
+    """Return a name, or whole parts of one, as it is stored (A-labels)."""
     try:
-        return normalize_host_name(typed, allow_wildcard=True)
+        # A single part is no host name; with a domain behind it, it is.
+        return normalize_host_name(f"{typed}.{_ANY_DOMAIN}").removesuffix(f".{_ANY_DOMAIN}")
     except NameProblem:
         return typed.lower()

@@ -24,15 +24,15 @@ from mailadmin.pki.names import both_forms
 _LONGEST_PREVIEW = 30_000
 
 
-@require_safe
 @change_required
+@require_safe
 def choose_way(request: HttpRequest) -> HttpResponse:
     """Offer the ways to get a certificate."""
     return render(request, "certificates/add.html")
 
 
-@require_POST
 @change_required
+@require_POST
 def preview_names(request: HttpRequest) -> HttpResponse:
     """Show how a certificate would write the names typed so far; a part of the forms."""
     typed = f"{request.POST.get('common_name', '')} {request.POST.get('names', '')}"
