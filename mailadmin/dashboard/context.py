@@ -1,16 +1,46 @@
-"""What the frame of every page shows."""
+"""What the frame of every page shows. Read only when a template asks for it."""
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from django.http import HttpRequest
+from django.utils import timezone
 
 from mailadmin.accounts.roles import is_administrator, may_change
+from mailadmin.dashboard.health import Health, read_health
+from mailadmin.listeners.selectors import pending_changes
+from mailadmin.servers.models import MailServer
+from mailadmin.servers.selectors import current_server
+
+
+class Frame:
+    """The mail server, what is pending on it, and how it is; six queries when all is asked for."""
+
+    def __init__(self, *, is_known: bool) -> None:
+        """``is_known``: somebody is logged in. Nobody else is told anything."""
+        self._is_known = is_known
+
+    @cached_property
+    def server(self) -> MailServer | None:
+        """Return the mail server the pages are about."""
+        return current_server() if self._is_known else None
+
+    @cached_property
+    def pending_count(self) -> int:
+        """Return how many changes are not applied yet."""
+        return len(pending_changes(self.server)) if self.server else 0
+
+    @cached_property
+    def health(self) -> Health | None:
+        """Return what the last look at the ports amounts to."""
+        return read_health(self.server, timezone.now()) if self.server else None
 
 
 def frame(request: HttpRequest) -> dict[str, object]:
     """Return the frame and what the person may do."""
     return {
-        "frame": {"server": None, "pending_count": 0, "health": None},
+        "frame": Frame(is_known=request.user.is_authenticated),
         "may_change": may_change(request.user),
         "is_administrator": is_administrator(request.user),
     }

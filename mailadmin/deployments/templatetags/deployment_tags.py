@@ -118,19 +118,21 @@ def short(fingerprint: str) -> str:
 def diff_lines(lines: Iterable[str]) -> SafeString:
     """Draw the lines of a unified diff, one span each, without the two that name the file."""
     return format_html_join(
-        "", '<span class="{}">{}</span>', ((_line_class(line), line or " ") for line in lines)
+        "",
+        '<span class="{}">{}</span>',
+        ((_line_class(line), line or " ") for line in _without_head(lines)),
     )
 
 
 @register.filter
 def diff_counts(lines: Iterable[str]) -> SafeString:
     """Draw how many lines a diff adds and takes away."""
-    rows = [line for line in lines if not line.startswith(("+++", "---"))]
+    rows = _without_head(lines)
     added = sum(line.startswith("+") for line in rows)
     removed = sum(line.startswith("-") for line in rows)
     return format_html(
         '<span class="text-proven">+{}<span class="visually-hidden"> {}</span></span> '
-        '<span class="text-broken">−{}<span class="visually-hidden"> {}</span></span>',
+        '<span class="text-broken">-{}<span class="visually-hidden"> {}</span></span>',
         added,
         _("lines added"),
         removed,
@@ -138,7 +140,14 @@ def diff_counts(lines: Iterable[str]) -> SafeString:
     )
 
 
+def _without_head(lines: Iterable[str]) -> list[str]:
+    """Return the lines after the two that name the file."""
+    rows = list(lines)
+    has_head = len(rows) > 1 and rows[0].startswith("--- ") and rows[1].startswith("+++ ")
+    return rows[2:] if has_head else rows
+
+
 def _line_class(line: str) -> str:
-    if line.startswith("@@") or line.startswith(("+++", "---")):
+    if line.startswith("@@"):
         return "hunk"
     return {"+": "add", "-": "del"}.get(line[:1], "same")

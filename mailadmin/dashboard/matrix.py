@@ -1,0 +1,188 @@
+"""The served-now matrix: what each listener should show beside what it shows."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from mailadmin.dashboard.looks import Looks, read_looks
+from mailadmin.deployments import selectors
+from mailadmin.deployments.evidence import PortEvidence, ShownCertificate, read_seen
+from mailadmin.deployments.models import Observation, ProbeRun
+from mailadmin.listeners.selectors import applied_state, changes_between, desired_state
+from mailadmin.mailconf.plan import Change
+from mailadmin.mailconf.services import TlsMode
+from mailadmin.mailconf.state import DesiredState, ListenerState
+from mailadmin.pki.problems import Problem
+from mailadmin.servers.models import MailServer
+
+# The part of the whole lifetime below which renewal should have begun.
+_LATE_SHARE = 1 / 3
+Verdict = tuple[ProbeRun, bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One listener as it was applied, and every connection of the last look to it."""
+
+    listener: ListenerState
+    ports: tuple[PortEvidence, ...]
+    pending: tuple[Change, ...]
+    verdicts: tuple[Verdict, ...]
+    checked_at: datetime | None
+    now: datetime
+
+    @property
+    def plain(self) -> PortEvidence | None:
+        """Return the connection that asked for no host name."""
+        return next((item for item in self.ports if not item.seen.sni_name), None)
+
+    @property
+    def named(self) -> list[PortEvidence]:
+        """Return the connections that asked for a host name."""
+        return [item for item in self.ports if item.seen.sni_name]
+
+    @property
+    def problems(self) -> list[Problem]:
+        """Return how what was seen differs from what should be."""
+        return [problem for item in self.ports for problem in item.problems]
+
+    @property
+    def certificate(self) -> ShownCertificate | None:
+        """Return the leaf that a client without SNI is shown."""
+        return self.plain.certificate if self.plain else None
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether the port answered."""
+        return self.plain is not None and self.plain.seen.is_open
+
+    @property
+    def is_expired(self) -> bool:
+        """Tell whether mail programs refuse what is served, wanted or not."""
+        return any(
+            item.certificate and item.certificate.is_expired(self.now) for item in self.ports
+        )
+
+    @property
+    def is_late(self) -> bool:
+        """Tell whether the served certificate should have been renewed by now."""
+        shown = self.certificate
+        if shown is None or shown.not_before is None or shown.not_after is None:
+            return False
+        whole = shown.not_after - shown.not_before
+        return shown.not_after - self.now < whole * _LATE_SHARE
+
+    @property
+    def is_proven(self) -> bool:
+        """Tell whether it was seen, and is what was wanted."""
+        return self.plain is not None and not self.problems
+
+    @property
+    def is_in_clear(self) -> bool:
+        """Tell whether it is open and asks nobody to encrypt."""
+        return self.listener.is_enabled and self.listener.tls_mode is TlsMode.NONE
+
+    @property
+    def served_state(self) -> str:
+        """Return the colour of what is served now."""
+        if self.plain is None:
+            return "unknown"
+        if self.problems or self.is_expired:
+            return "broken"
+        if not self.listener.is_enabled:
+            return "off"
+        return "attention" if self.is_in_clear else "proven"
+
+    @property
+    def state(self) -> str:
+        """Return the colour of the row: only what needs a look has one."""
+        if self.served_state == "broken":
+            return "broken"
+        if self.pending:
+            return "pending"
+        return "off" if self.served_state == "off" else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """Every listener of one server."""
+
+    server: MailServer
+    applied: DesiredState
+    desired: DesiredState
+    rows: tuple[Row, ...]
+    looks: Looks
+
+    @property
+    def open_rows(self) -> list[Row]:
+        """Return the listeners that should be open."""
+        return [row for row in self.rows if row.listener.is_enabled]
+
+    @property
+    def good_count(self) -> int:
+        """Return how many of them are encrypted and proven."""
+        return sum(row.served_state == "proven" for row in self.open_rows)
+
+    @property
+    def broken_rows(self) -> list[Row]:
+        """Return the listeners where mail is or will be broken."""
+        return [row for row in self.rows if row.served_state == "broken"]
+
+    @property
+    def is_looked_at(self) -> bool:
+        """Tell whether anything was ever seen."""
+        return self.looks.done is not None
+
+    def row(self, service: str) -> Row | None:
+        """Return the row of a service."""
+        return next((row for row in self.rows if row.listener.service == service), None)
+
+
+def read_matrix(server: MailServer, now: datetime) -> Matrix:
+    """Read and judge every listener; costs the same however many there are."""
+    looks = read_looks(server, now)
+    desired = desired_state(server)
+    applied = applied_state(server)
+    shown = applied or desired
+    changes = changes_between(applied, desired)
+    observed = _by_service(selectors.observations_of(looks.done)) if looks.done else {}
+    verdicts = selectors.recent_verdicts(server)
+    return Matrix(
+        server=server,
+        applied=shown,
+        desired=desired,
+        rows=tuple(
+            Row(
+                listener=item,
+                ports=_evidence(item, observed.get(item.service, ())),
+                pending=tuple(change for change in changes if change.subject == item.service),
+                verdicts=tuple(verdicts.get(item.service, ())),
+                checked_at=looks.done.finished_at if looks.done else None,
+                now=now,
+            )
+            for item in shown.listeners
+        ),
+        looks=looks,
+    )
+
+
+def _by_service(rows: Iterable[Observation]) -> Mapping[str, list[Observation]]:
+    found: dict[str, list[Observation]] = defaultdict(list)
+    for row in rows:
+        found[row.service].append(row)
+    return found
+
+
+def _evidence(listener: ListenerState, rows: Iterable[Observation]) -> tuple[PortEvidence, ...]:
+    return tuple(
+        PortEvidence(
+            seen,
+            tuple(Problem.from_dict(item) for item in row.problems),
+            is_wanted_open=listener.is_enabled,
+        )
+        for row in rows
+        for seen in read_seen([row.evidence])
+    )
