@@ -21,7 +21,7 @@ def test_a_parameter_of_another_type_becomes_text() -> None:
 
 
 def test_parameters_that_are_no_mapping_are_refused() -> None:
-    with pytest.raises(ValueError, match="mapping"):
+    with pytest.raises(TypeError, match="mapping"):
         Problem.from_dict({"code": "a.b", "severity": "info", "params": ["x"]})
 
 
