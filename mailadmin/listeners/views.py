@@ -12,7 +12,7 @@ from typing import Any
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBadRequest
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
@@ -145,7 +145,7 @@ def assign(request: HttpRequest) -> HttpResponse:
         certificate=certificate,
         **form.values(),
     ):
-        return redirect(_review_address())
+        return redirect("deployments:review")
     shown = {"certificate": certificate, "suggestions": suggestions, "form": form}
     return render(request, "listeners/assign.html", shown)
 
@@ -246,10 +246,3 @@ def _next_address(request: HttpRequest, subject: str) -> str:
         back, allowed_hosts={request.get_host()}, require_https=request.is_secure()
     )
     return back if is_ours else _list_address(subject)
-
-
-def _review_address() -> str:
-    try:
-        return reverse("deployments:review")
-    except NoReverseMatch:
-        return reverse("listeners:list")
