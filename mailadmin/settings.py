@@ -68,6 +68,9 @@ TRUST_STORE_FILE = Path(
     os.environ.get("MAILADMIN_TRUST_STORE", "/etc/ssl/certs/ca-certificates.crt")
 )
 
+# Who is asked, beside the rows themselves, before a certificate and its key are deleted.
+CERTIFICATE_USE_FINDERS = ["mailadmin.listeners.served.find_served_uses"]
+
 AGENT_SOCKET = Path(os.environ.get("MAILADMIN_AGENT_SOCKET", paths.agent_socket(RUN_DIR)))
 # How often beat asks the agent to look at every port, in seconds.
 PROBE_INTERVAL = int(os.environ.get("MAILADMIN_PROBE_INTERVAL", "300"))

@@ -1,6 +1,9 @@
 """Registers the app with Django."""
 
 from django.apps import AppConfig
+from django.core.checks import Tags, register
+
+from mailadmin.certificates.checks import check_master_key
 
 
 class CertificatesConfig(AppConfig):
@@ -8,3 +11,7 @@ class CertificatesConfig(AppConfig):
 
     name = "mailadmin.certificates"
     label = "certificates"
+
+    def ready(self) -> None:
+        """Let the system check look at the master key."""
+        register(check_master_key, Tags.security)

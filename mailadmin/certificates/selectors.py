@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from django.conf import settings
 from django.db.models import (
     Case,
     Exists,
@@ -17,6 +18,7 @@ from django.db.models import (
     Value,
     When,
 )
+from django.utils.module_loading import import_string
 
 from mailadmin.audit.models import AuditEvent
 from mailadmin.certificates.models import Certificate, CertificateSigningRequest, PrivateKey
@@ -38,11 +40,15 @@ class UseKind(StrEnum):
     DEFAULT = "default"
     LISTENER = "listener"
     HOST_NAME = "host_name"
+    SERVED = "served"
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """One place where a certificate is wanted: a mail server, a listener, a host name (SNI)."""
+    """One place where a certificate is wanted: a mail server, a listener, a host name (SNI).
+
+    ``SERVED`` means that a mail server serves it now, though another one is wanted there.
+    """
 
     kind: UseKind
     where: str
@@ -85,7 +91,7 @@ def search(certificates: QuerySet[Certificate], wanted: str) -> QuerySet[Certifi
 
 
 def find_uses(certificate: Certificate) -> list[Use]:
-    """Return every place where the certificate is wanted, as the rows say it now."""
+    """Return every place that needs the certificate and its key."""
     servers = certificate.default_for.values_list("host_name", flat=True)
     listeners = certificate.listeners.order_by("port").values_list("service", "port")
     names = certificate.sni_bindings.values_list("host_name", flat=True)
@@ -93,7 +99,15 @@ def find_uses(certificate: Certificate) -> list[Use]:
         *(Use(UseKind.DEFAULT, host) for host in servers),
         *(Use(UseKind.LISTENER, f"{service} ({port})") for service, port in listeners),
         *(Use(UseKind.HOST_NAME, name) for name in names),
+        *_find_uses_elsewhere(certificate),
     ]
+
+
+def _find_uses_elsewhere(certificate: Certificate) -> Iterator[Use]:
+    """Ask the apps above that know of uses which no relation shows; the settings name them."""
+    for path in settings.CERTIFICATE_USE_FINDERS:
+        find: Callable[[Certificate], Iterable[Use]] = import_string(path)
+        yield from find(certificate)
 
 
 def list_pending_requests() -> QuerySet[CertificateSigningRequest]:

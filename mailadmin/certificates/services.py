@@ -130,9 +130,8 @@ def store_certificate(
         csr.status = Status.ISSUED
         csr.save(update_fields=["status"])
         origin = Origin.REQUESTED
-    row = Certificate.objects.select_for_update().filter(fingerprint=leaf.fingerprint).first()
-    if row is None:
-        row = _insert(actor, leaf, verdict.chain_pem, origin, key)
+    row, is_new = _get_or_insert(actor, leaf, verdict.chain_pem, origin, key)
+    if is_new:
         _record(actor, row, "certificate.uploaded", after=_snapshot(row) | _answer(csr))
         return Stored(row, StoreResult.ADDED, csr)
     return Stored(row, _complete(actor, row, verdict, key), csr)
@@ -148,7 +147,7 @@ def create_self_signed(
     key = generate_key(key_kind)
     leaf = read_certificate(make_self_signed(key, names, now, days))
     with transaction.atomic():
-        row = _insert(actor, leaf, "", Origin.SELF_SIGNED, seal_key(key))
+        row, _ = _get_or_insert(actor, leaf, "", Origin.SELF_SIGNED, seal_key(key))
         _record(actor, row, "certificate.self_signed", after=_snapshot(row))
     return row
 
@@ -161,10 +160,9 @@ def register_found_certificate(*, actor: Actor, leaf_pem: str, chain_pem: str = 
     Raises ``CertificateProblem`` for text that is no certificate.
     """
     leaf = read_certificate(leaf_pem.encode())
-    row = Certificate.objects.select_for_update().filter(fingerprint=leaf.fingerprint).first()
-    if row is None:
-        chain = "".join(facts.pem for facts in read_certificates(chain_pem.encode()))
-        row = _insert(actor, leaf, chain, Origin.FOUND, None)
+    chain = "".join(facts.pem for facts in read_certificates(chain_pem.encode()))
+    row, is_new = _get_or_insert(actor, leaf, chain, Origin.FOUND, None)
+    if is_new:
         _record(actor, row, "certificate.found", after=_snapshot(row))
     elif row.deleted_at is not None:
         row.deleted_at = None
@@ -217,28 +215,36 @@ def _take_key(verdict: Verdict, leaf: CertificateFacts) -> PrivateKey:
     return row
 
 
-def _insert(
+def _get_or_insert(
     actor: Actor, leaf: CertificateFacts, chain_pem: str, origin: Origin, key: PrivateKey | None
-) -> Certificate:
-    return Certificate.objects.create(
+) -> tuple[Certificate, bool]:
+    """Return the locked row of this leaf, and whether it is new."""
+    return Certificate.objects.select_for_update().get_or_create(
         fingerprint=leaf.fingerprint,
-        leaf_pem=leaf.pem,
-        chain_pem=chain_pem,
-        common_name=leaf.common_name[:_NAME_LENGTH],
-        names=list(leaf.names),
-        subject=leaf.subject,
-        issuer=leaf.issuer,
-        issuer_name=leaf.issuer_title[:_NAME_LENGTH],
-        serial=leaf.serial_hex[:_SERIAL_LENGTH],
-        not_before=leaf.not_before,
-        not_after=leaf.not_after,
-        key_description=leaf.key,
-        public_key_id=leaf.public_key_id,
-        is_self_signed=leaf.is_self_signed,
-        private_key=key,
-        origin=origin,
-        created_by=actor.name,
+        defaults={
+            "leaf_pem": leaf.pem,
+            "chain_pem": chain_pem,
+            "common_name": _storable(leaf.common_name)[:_NAME_LENGTH],
+            "names": [_storable(name) for name in leaf.names],
+            "subject": _storable(leaf.subject),
+            "issuer": _storable(leaf.issuer),
+            "issuer_name": _storable(leaf.issuer_title)[:_NAME_LENGTH],
+            "serial": leaf.serial_hex[:_SERIAL_LENGTH],
+            "not_before": leaf.not_before,
+            "not_after": leaf.not_after,
+            "key_description": leaf.key,
+            "public_key_id": leaf.public_key_id,
+            "is_self_signed": leaf.is_self_signed,
+            "private_key": key,
+            "origin": origin,
+            "created_by": actor.name,
+        },
     )
+
+
+def _storable(text: str) -> str:
+    """Return text from a certificate without what PostgreSQL cannot hold."""
+    return text.replace("\0", "\ufffd")
 
 
 def _complete(actor: Actor, row: Certificate, verdict: Verdict, key: PrivateKey) -> StoreResult:

@@ -158,7 +158,9 @@ def test_texts_of_a_certificate_are_shown_as_text(
         assert b"<script>alert" not in client.get(address).content
 
 
-def test_a_common_name_longer_than_a_column_is_stored_cut(ca: ThrowawayCa, upload: Upload) -> None:
+def test_a_common_name_that_no_column_can_hold_is_stored_cut(
+    ca: ThrowawayCa, upload: Upload
+) -> None:
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "x" * 5000, _validate=False)])
     key = generate_key(KeyKind.ECDSA_P256)
     root = ca.root.certificate
@@ -176,7 +178,10 @@ def test_a_common_name_longer_than_a_column_is_stored_cut(ca: ThrowawayCa, uploa
     response = upload(pem, key_pem)
     saved = upload(token=token_in(response), save="1", is_confirmed="on")
     assert saved.status_code == 302
-    assert len(Certificate.objects.get().common_name) == 255
+    row = Certificate.objects.get()
+    assert len(row.common_name) == 255
+    assert row.common_name.startswith("nul\ufffdx")
+    assert "\0" not in row.subject
 
 
 def test_a_key_that_takes_minutes_to_open_is_refused(ca: ThrowawayCa, upload: Upload) -> None:

@@ -16,6 +16,7 @@ from mailadmin.audit.models import AuditEvent
 from mailadmin.certificates.models import Certificate, PrivateKey
 from mailadmin.certificates.services import register_found_certificate
 from mailadmin.listeners.models import Listener, SniBinding
+from mailadmin.listeners.selectors import desired_state
 from mailadmin.mailconf.services import TlsMode
 from mailadmin.pki.keys import load_private_key
 from mailadmin.servers.models import MailServer
@@ -333,6 +334,25 @@ def test_a_certificate_in_use_is_not_deleted_and_the_page_says_where(
     row.refresh_from_db()
     assert row.deleted_at is None
     assert row.private_key is not None
+
+
+def test_a_certificate_that_is_still_served_is_not_deleted(
+    client: Client, ca: ThrowawayCa, server: MailServer
+) -> None:
+    served, wanted = store(ca.issue(["mail.example.org"])), store(ca.issue(["mail.example.org"]))
+    set_default_certificate(actor=make_actor(), server=server, certificate=served)
+    Listener.objects.create(
+        server=server, service="imaps", port=993, tls_mode="implicit", is_enabled=True
+    )
+    server.applied_state = desired_state(MailServer.objects.get()).as_dict()
+    server.save(update_fields=["applied_state"])
+    set_default_certificate(actor=make_actor(), server=server, certificate=wanted)
+
+    page = text_of(client.post(delete_url(served)))
+
+    assert "mail.example.org serves it until the pending changes are applied" in page
+    served.refresh_from_db()
+    assert served.private_key is not None
 
 
 def test_a_key_that_another_certificate_needs_survives(client: Client, ca: ThrowawayCa) -> None:
