@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import socket
 from pathlib import Path
 
 import psutil
 
 from mailadmin.agent.config import DovecotPaths
-from mailadmin.agent.host.files import FileState, to_bytes
+from mailadmin.agent.host.files import FileState, copy_folder, to_bytes
 from mailadmin.agent.host.programs import Finished, find_program, run
 from mailadmin.agent.protocol import AgentError
 
@@ -78,7 +77,7 @@ class DovecotHost:
         never kept.
         """
         folder = self.paths.config_file.parent
-        shutil.copytree(folder, staging, symlinks=True)
+        copy_folder(folder, staging)
         target = staging / self.paths.dropin.relative_to(folder)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.unlink(missing_ok=True)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import secrets
+import shutil
+import stat
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +15,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from mailadmin.agent.protocol import AgentError
+
+_UNFINISHED = ".mailadmin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +32,8 @@ class FileState:
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read the file, following links. Raises :class:`AgentError`."""
-        real = path.resolve()
+        # Not Path.resolve(): that raises RuntimeError for links that go in circles.
+        real = Path(os.path.realpath(path))
         try:
             with real.open("rb") as file:
                 status = os.fstat(file.fileno())
@@ -35,7 +41,7 @@ class FileState:
         except FileNotFoundError:
             return cls(real, None)
         except OSError as error:
-            raise _file_error("file.unreadable", real, error) from None
+            raise file_error("file.unreadable", real, error) from None
 
     @property
     def text(self) -> str:
@@ -63,7 +69,7 @@ def replace_file(like: FileState, content: bytes) -> None:
 
     Raises :class:`AgentError`; then the old file stands untouched.
     """
-    temporary = like.path.with_name(f".{like.path.name}.{secrets.token_hex(4)}.mailadmin")
+    temporary = like.path.with_name(f".{like.path.name}.{secrets.token_hex(4)}{_UNFINISHED}")
     try:
         write_new(temporary, content, mode=like.mode)
         os.chown(temporary, like.uid, like.gid)
@@ -75,7 +81,7 @@ def replace_file(like: FileState, content: bytes) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise _file_error("file.unwritable", like.path, error) from None
+        raise file_error("file.unwritable", like.path, error) from None
 
 
 def cool_down(path: Path) -> None:
@@ -90,19 +96,58 @@ def cool_down(path: Path) -> None:
 
 
 def restore_file(was: FileState) -> bool:
-    """Make the file what it was, byte for byte; returns whether anything had to be done."""
+    """Make the file what it was, byte for byte; returns whether anything had to be done.
+
+    Raises :class:`AgentError`.
+    """
+    _remove_leftovers(was.path)
     now = FileState.read(was.path)
-    if now.content == was.content and (was.content is None or now.mode == was.mode):
+    if now == was or (now.content is None and was.content is None):
         return False
     if was.content is None:
         try:
             was.path.unlink(missing_ok=True)
             sync_folder(was.path.parent)
         except OSError as error:
-            raise _file_error("file.unwritable", was.path, error) from None
+            raise file_error("file.unwritable", was.path, error) from None
     else:
         replace_file(was, was.content)
     return True
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove what an agent that was killed while it wrote has left beside the file."""
+    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*{_UNFINISHED}"):
+        with contextlib.suppress(OSError):
+            leftover.unlink()
+
+
+def copy_folder(folder: Path, copy: Path) -> None:
+    """Copy a configuration folder for a parser to read. Raises :class:`AgentError`.
+
+    Links stay links, so that no key they lead to is copied; those that lead out of the folder are
+    made to lead there from the copy too. Sockets and pipes are left out.
+    """
+    try:
+        shutil.copytree(folder, copy, symlinks=True, ignore=_name_special_files)
+        for link in copy.rglob("*"):
+            if link.is_symlink() and not link.readlink().is_absolute():
+                _keep_leading(link, folder / link.relative_to(copy), folder)
+    except OSError as error:
+        raise file_error("file.unreadable", folder, error) from None
+
+
+def _keep_leading(link: Path, original: Path, folder: Path) -> None:
+    target = Path(os.path.normpath(original.parent / original.readlink()))
+    if not target.is_relative_to(folder):
+        link.unlink()
+        link.symlink_to(target)
+
+
+def _name_special_files(folder: str, names: list[str]) -> list[str]:
+    modes = ((name, (Path(folder) / name).lstat().st_mode) for name in names)
+    kinds = (stat.S_ISREG, stat.S_ISDIR, stat.S_ISLNK)
+    return [name for name, mode in modes if not any(is_kind(mode) for is_kind in kinds)]
 
 
 def write_new(path: Path, content: bytes, *, mode: int = 0o600) -> None:
@@ -124,7 +169,7 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise _file_error("file.unwritable", path, error) from None
+        raise file_error("file.unwritable", path, error) from None
 
 
 def write_all(folder: Path, files: Mapping[str, bytes]) -> None:
@@ -134,7 +179,7 @@ def write_all(folder: Path, files: Mapping[str, bytes]) -> None:
         try:
             write_new(folder / name, content)
         except OSError as error:
-            raise _file_error("file.unwritable", folder / name, error) from None
+            raise file_error("file.unwritable", folder / name, error) from None
     with contextlib.suppress(OSError):
         sync_folder(folder)
 
@@ -146,7 +191,7 @@ def read_link(link: Path) -> str | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise _file_error("file.unreadable", link, error) from None
+        raise file_error("file.unreadable", link, error) from None
 
 
 def switch_link(link: Path, target: str | None) -> None:
@@ -162,7 +207,7 @@ def switch_link(link: Path, target: str | None) -> None:
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise _file_error("file.unwritable", link, error) from None
+        raise file_error("file.unwritable", link, error) from None
 
 
 def sync_folder(folder: Path) -> None:
@@ -174,5 +219,6 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _file_error(code: str, path: Path, error: OSError) -> AgentError:
+def file_error(code: str, path: Path, error: OSError) -> AgentError:
+    """Return what to raise: which file, and the operating system's words."""
     return AgentError.because(code, str(path), detail=error.strerror or "unknown")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 from pathlib import Path
 
 import psutil
 
 from mailadmin.agent.config import PostfixPaths
-from mailadmin.agent.host.files import FileState, cool_down, to_bytes
+from mailadmin.agent.host.files import FileState, cool_down, copy_folder, to_bytes
 from mailadmin.agent.host.programs import Finished, find_program, run
 from mailadmin.agent.protocol import AgentError
 from mailadmin.mailconf.postfix import PostfixFiles
@@ -69,7 +68,7 @@ class PostfixHost:
 
         ``postfix check`` prints to the log alone when nobody watches; ``postconf`` prints here.
         """
-        shutil.copytree(self.paths.config_directory, staging, symlinks=True)
+        copy_folder(self.paths.config_directory, staging)
         for name, text in (("main.cf", files.main_cf), ("master.cf", files.master_cf)):
             target = staging / name
             target.unlink(missing_ok=True)
