@@ -15,6 +15,7 @@ Host and probe are arguments, so that each order of failures is a unit test.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,8 @@ from mailadmin.mailconf.proof import Expectation, Seen
 from mailadmin.mailconf.services import Daemon
 from mailadmin.mailconf.state import DesiredState
 from mailadmin.pki.problems import Problem, Severity
+
+logger = logging.getLogger(__name__)
 
 Probe = Callable[[Sequence[Expectation], bool], list[Seen]]
 
@@ -54,7 +57,7 @@ class Applier:
     ) -> ApplyReport:
         """Make the host what the state says, proven; or leave it as it was, proven.
 
-        Never raises :class:`AgentError`: how it ended is in the report.
+        Never raises: how it ended is in the report.
         """
         started = self.clock()
         steps = Steps(tell)
@@ -62,25 +65,23 @@ class Applier:
             self._end_interrupted(steps)
             plan = self._plan(state, digest, steps)
             journal = self._prepare(plan, deployment_id, steps)
-        except AgentError as error:
+        except Exception as error:
             # Nothing of the daemons has been touched; what was staged holds keys and goes.
-            self.host.store.drop_unused()
-            return ApplyReport(Outcome.REFUSED, tuple(steps.events), problem=error.problem)
+            self._drop_staged()
+            return ApplyReport(Outcome.REFUSED, tuple(steps.events), problem=_as_problem(error))
         try:
             seen, proof_ms = self._change(plan, journal.generation, steps, started)
-        except AgentError as error:
-            return self._take_back(journal, error.problem, steps)
-        report = ApplyReport(
-            Outcome.SUCCEEDED,
-            tuple(steps.events),
-            tuple(seen),
-            proof_ms=proof_ms,
-            generation=journal.generation,
-        )
-        # The result first: whoever is killed between the two lines finds a proven state.
-        self.host.store.save_result(deployment_id, report)
-        self.host.store.end()
-        self.host.store.prune()
+            report = ApplyReport(
+                Outcome.SUCCEEDED,
+                tuple(steps.events),
+                tuple(seen),
+                proof_ms=proof_ms,
+                generation=journal.generation,
+            )
+            self._note_success(deployment_id, report)
+        except Exception as error:
+            # A mistake of our own, too: half a change must not stand until the next start.
+            return self._take_back(journal, _as_problem(error), steps)
         return report
 
     def recover(self, tell: Tell) -> ApplyReport | None:
@@ -88,15 +89,7 @@ class Applier:
 
         Raises :class:`AgentError` when the journal cannot be read: then nothing is guessed.
         """
-        journal = self.host.store.open_journal()
-        if journal is None:
-            return None
-        known = self.host.store.read_result(journal.deployment_id)
-        if known is not None and known.outcome is Outcome.SUCCEEDED:
-            self.host.store.end()
-            return known
-        problem = Problem("agent.interrupted", Severity.ERROR)
-        return self._take_back(journal, problem, Steps(tell))
+        return self._recover(Steps(tell))
 
     # Before anything changes
 
@@ -105,9 +98,22 @@ class Applier:
         if self.host.store.open_journal() is None:
             return
         with steps.run("recovered"):
-            report = self.recover(steps.tell)
+            # Its steps are those of the earlier deployment, but this one's reader sees them pass.
+            earlier = Steps(steps.tell, first=len(steps.events))
+            report = self._recover(earlier)
+            steps.events += earlier.events
             if report is not None and report.outcome is Outcome.FAILED:
                 raise AgentError.because("agent.recovery_pending")
+
+    def _recover(self, steps: Steps) -> ApplyReport | None:
+        journal = self.host.store.open_journal()
+        if journal is None:
+            return None
+        known = self.host.store.read_result(journal.deployment_id)
+        if known is not None and known.outcome is Outcome.SUCCEEDED:
+            self.host.store.end()
+            return known
+        return self._take_back(journal, Problem("agent.interrupted", Severity.ERROR), steps)
 
     def _plan(self, state: DesiredState, digest: str, steps: Steps) -> Plan:
         with steps.run("planned") as evidence:
@@ -125,12 +131,14 @@ class Applier:
             evidence["generation"] = generation
             evidence["certificates"] = sorted(set(plan.pem_files) - {material.MANIFEST})
         self._check(plan, generation, steps)
+        self.host.store.drop_staging()
         journal = Journal(
             deployment_id=deployment_id,
             generation=generation,
             files=(plan.found.dropin, plan.found.main_cf, plan.found.master_cf),
             live_before=self.host.store.live_before(),
             daemons=tuple(str(daemon) for daemon in plan.changed_daemons),
+            is_dovecot_reloaded=plan.needs_dovecot_reload,
             expected_before=(expected := self._expected_before(plan)),
             seen_before=tuple(self.probe(expected, False)),
         )
@@ -152,15 +160,16 @@ class Applier:
                 # The parser opens the files; those of this generation are not live yet.
                 dropin = plan.rendered.dropin.replace(f"{live}/", f"{staged}/")
                 self.host.check_dovecot(dropin, staging)
-        if plan.is_postfix_changed:
+        if Daemon.POSTFIX in plan.changed_daemons:
+            # Also when its files stay as they are: somebody may have broken them by hand since
+            # the last reload, and then neither ours nor the one that takes it back would work.
             with steps.run("checked", "postfix"):
                 self.host.check_postfix(plan.rendered.postfix, staging)
 
     def _expected_before(self, plan: Plan) -> tuple[Expectation, ...]:
         """Return where to look before and after a rollback: the ports of both states."""
         wanted = {item.target: item for item in proof.expectations(plan.state)}
-        now = [item for item in self.host.read_listeners(plan.found) if item.is_enabled]
-        for item in now:
+        for item in plan.open_before:
             looked_at = Expectation(item.service, item.address, item.port, True, item.tls_mode)
             wanted[looked_at.target] = looked_at
         return tuple(wanted.values())
@@ -178,25 +187,29 @@ class Applier:
             evidence["generation"] = generation
         is_reread = False
         if Daemon.DOVECOT in plan.changed_daemons:
-            is_reread = self._tell_dovecot(plan, steps)
+            is_reread = self._tell_dovecot(plan.needs_dovecot_reload, steps)
         if Daemon.POSTFIX in plan.changed_daemons:
             with steps.run("reloaded", "postfix"):
                 self.host.postfix.reload()
                 self.sleep(_POSTFIX_SETTLES)
-        prover = Prover(self.host, self.probe, self.sleep, self.clock)
-        expected = proof.expectations(plan.state)
-        return prover.prove(
-            expected, steps, started, fall_back=self.host.dovecot.reload if is_reread else None
-        )
+        return self._prover(is_reread, steps).prove(plan.expected, steps, started)
 
-    def _tell_dovecot(self, plan: Plan, steps: Steps) -> bool:
+    def _prover(self, is_reread: bool, steps: Steps) -> Prover:
+        """Return who looks at the ports; a re-read that shows nothing becomes a reload."""
+        fall_back = (lambda: self._reload_dovecot(steps)) if is_reread else None
+        return Prover(self.host, self.probe, self.sleep, self.clock, fall_back)
+
+    def _tell_dovecot(self, is_reload_needed: bool, steps: Steps) -> bool:
         """Put Dovecot's part into effect; returns whether it was by a re-read."""
-        if not plan.needs_dovecot_reload and self._reread(steps):
+        if not is_reload_needed and self._reread(steps):
             return True
+        self._reload_dovecot(steps)
+        return False
+
+    def _reload_dovecot(self, steps: Steps) -> None:
         with steps.run("reloaded", "dovecot") as evidence:
             self.host.dovecot.reload()
             evidence["waited_ms"] = self._wait_for_dovecot()
-        return False
 
     def _reread(self, steps: Steps) -> bool:
         try:
@@ -223,34 +236,88 @@ class Applier:
         try:
             with steps.run("restored"):
                 self.host.store.undo_files(journal)
-            self._tell_again(journal, steps)
-            prover = Prover(self.host, self.probe, self.sleep, self.clock)
-            seen = prover.prove_as_before(journal, steps)
-        except AgentError as error:
-            about = {"reason": reason.code, "problem": error.problem.code}
-            failed = Problem("rollback.not_proven", Severity.ERROR, error.problem.subject, about)
+            is_reread = self._tell_again(journal, steps)
+            seen = self._prover(is_reread, steps).prove_as_before(journal, steps)
+        except Exception as error:
+            problem = _as_problem(error)
+            about = {"reason": reason.code, "problem": problem.code}
+            failed = Problem("rollback.not_proven", Severity.ERROR, problem.subject, about)
             report = ApplyReport(Outcome.FAILED, tuple(steps.events), problem=failed)
         else:
             report = ApplyReport(
                 Outcome.ROLLED_BACK, tuple(steps.events), tuple(seen), problem=reason
             )
-        self.host.store.save_result(journal.deployment_id, report)
-        if report.outcome is Outcome.ROLLED_BACK:
-            # An unproven rollback keeps its journal: the next start of the agent tries again.
-            self.host.store.end()
-            self.host.store.drop_generation(journal.generation)
+        self._note_failure(journal, report)
         return report
 
-    def _tell_again(self, journal: Journal, steps: Steps) -> None:
+    def _tell_again(self, journal: Journal, steps: Steps) -> bool:
+        """Tell the daemons about their old files, and start whichever died, touched or not.
+
+        Returns whether Dovecot's part was a re-read.
+        """
+        is_reread = False
         for daemon in (Daemon.DOVECOT, Daemon.POSTFIX):
-            if str(daemon) not in journal.daemons:
+            if not self.host.running_daemons()[daemon]:
+                self._start_again(daemon, steps)
+            elif str(daemon) not in journal.daemons:
                 continue
-            with steps.run("reloaded", str(daemon)) as evidence:
-                if self.host.start_if_dead(daemon):
-                    evidence["started"] = True
-                elif daemon is Daemon.DOVECOT:
-                    self.host.dovecot.reload()
-                else:
+            elif daemon is Daemon.DOVECOT:
+                is_reread = self._tell_dovecot(journal.is_dovecot_reloaded, steps)
+            else:
+                with steps.run("reloaded", "postfix"):
                     self.host.postfix.reload()
-                if daemon is Daemon.DOVECOT:
-                    self._wait_for_dovecot()
+        return is_reread
+
+    def _start_again(self, daemon: Daemon, steps: Steps) -> None:
+        with steps.run("reloaded", str(daemon)) as evidence:
+            evidence["started"] = self.host.start_if_dead(daemon)
+            if daemon is Daemon.DOVECOT:
+                self._wait_for_dovecot()
+
+    # Writing down how it ended
+
+    def _note_success(self, deployment_id: str, report: ApplyReport) -> None:
+        """Keep the report and forget the journal. Raises :class:`AgentError` if neither works.
+
+        Either alone is enough for the next start to leave the proven state alone. The report goes
+        first: whoever is killed in between finds a proven state.
+        """
+        store = self.host.store
+        problems = [
+            _try(lambda: store.save_result(deployment_id, report)),
+            _try(store.end),
+        ]
+        if all(problems):
+            raise AgentError(next(item for item in problems if item))
+        _try(store.prune)
+
+    def _note_failure(self, journal: Journal, report: ApplyReport) -> None:
+        """Keep the report; an unproven rollback keeps its journal for the next try as well."""
+        store = self.host.store
+        _try(lambda: store.save_result(journal.deployment_id, report))
+        if report.outcome is Outcome.ROLLED_BACK:
+            _try(store.end)
+            _try(lambda: store.drop_generation(journal.generation))
+
+    def _drop_staged(self) -> None:
+        _try(self.host.store.drop_staging)
+        _try(self.host.store.drop_unused)
+
+
+def _try(deed: Callable[[], None]) -> Problem | None:
+    """Do what must not keep the rest from being done; returns what went wrong."""
+    try:
+        deed()
+    except Exception as error:
+        problem = _as_problem(error)
+        logger.warning("the agent's own folder: %s %s", problem.code, problem.subject)
+        return problem
+    return None
+
+
+def _as_problem(error: Exception) -> Problem:
+    """Return what crosses to the panel; the details of a mistake of our own stay in the log."""
+    if isinstance(error, AgentError):
+        return error.problem
+    logger.error("a fault of the agent's own", exc_info=error)
+    return Problem("agent.fault")

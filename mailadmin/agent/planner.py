@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from mailadmin.agent.host import Found, Host, Rendered
 from mailadmin.agent.host.files import to_bytes
 from mailadmin.agent.protocol import AgentError, PlanReport
-from mailadmin.mailconf import diff, dovecot, material, postfix, rules
+from mailadmin.mailconf import diff, dovecot, material, postfix, proof, rules
+from mailadmin.mailconf.proof import Expectation
 from mailadmin.mailconf.services import Daemon
-from mailadmin.mailconf.state import CertificateMaterial, DesiredState
+from mailadmin.mailconf.state import (
+    ANY_ADDRESS,
+    CertificateMaterial,
+    DesiredState,
+    ListenerState,
+)
 from mailadmin.pki.bundle import read_parts
 from mailadmin.pki.certificate import CertificateFacts, CertificateProblem, read_certificate
 from mailadmin.pki.keys import KeyProblem, load_private_key, private_key_to_pem, public_key_id
@@ -34,6 +41,8 @@ class Plan:
     generation: int
     # Keys that the panel does not have and that were found on the host, by public key.
     host_keys: dict[str, str]
+    # What is open now: where to look after a rollback, and what must be closed if it is left.
+    open_before: tuple[ListenerState, ...]
 
     @property
     def digest(self) -> str:
@@ -60,6 +69,18 @@ class Plan:
     def manifest(self) -> str:
         """Return what the certificate files will hold, without keys."""
         return material.manifest(self.state)
+
+    @property
+    def expected(self) -> tuple[Expectation, ...]:
+        """Return what every port must show; one that a listener moves away from must be closed."""
+        wanted = proof.expectations(self.state)
+        known = {item.target for item in wanted}
+        left = [
+            Expectation(item.service, item.address, item.port, False, item.tls_mode)
+            for item in self.open_before
+            if not any(_is_on_same_port(item, other) for other in self.state.enabled_listeners)
+        ]
+        return (*wanted, *(item for item in left if item.target not in known))
 
     @property
     def changed_daemons(self) -> tuple[Daemon, ...]:
@@ -124,13 +145,15 @@ def make_plan(state: DesiredState, host: Host) -> Plan:
     problems += rules.check_state(completed, datetime.now(UTC))
     problems += postfix.find_problems(completed, found.postfix_files)
     problems += _missing_protocols(completed, found)
+    open_before = tuple(item for item in host.read_listeners(found) if item.is_enabled)
     live = str(host.store.live)
     if any(item.code in _UNRENDERABLE for item in problems):
         # Nothing sensible can be written; the host stays as it is and the reasons are shown.
         rendered = Rendered(found.postfix_files, found.dropin.text)
     else:
         rendered = _render(completed, found, live)
-        problems += _host_problems(completed, host, found, rendered)
+        problems += _host_problems(completed, host, open_before)
+        problems += _session_problems(host, found, rendered)
     return Plan(
         state=completed,
         found=found,
@@ -140,6 +163,7 @@ def make_plan(state: DesiredState, host: Host) -> Plan:
         problems=tuple(sorted(problems, key=lambda item: list(Severity).index(item.severity))),
         generation=generation,
         host_keys=_host_keys(state, completed),
+        open_before=open_before,
     )
 
 
@@ -267,7 +291,7 @@ def _missing_protocols(state: DesiredState, found: Found) -> list[Problem]:
 
 
 def _host_problems(
-    state: DesiredState, host: Host, found: Found, rendered: Rendered
+    state: DesiredState, host: Host, open_before: Sequence[ListenerState]
 ) -> list[Problem]:
     """Return what on the machine forbids the change: a dead daemon, a port that is taken."""
     problems = [
@@ -275,15 +299,25 @@ def _host_problems(
         for daemon, is_running in host.running_daemons().items()
         if not is_running
     ]
-    current = {(item.address, item.port) for item in host.read_listeners(found) if item.is_enabled}
+    current = {(item.address, item.port) for item in open_before}
     for listener in state.enabled_listeners:
         if (listener.address, listener.port) not in current:
             problem = host.port_problem(listener.service, listener.address, listener.port)
             problems += [problem] if problem else []
+    return problems
+
+
+def _session_problems(host: Host, found: Found, rendered: Rendered) -> list[Problem]:
+    """Warn where the one reload that sets ``shutdown_clients = no`` still ends sessions."""
     is_reload = dovecot.reload_part(found.dropin.text) != dovecot.reload_part(rendered.dropin)
     if is_reload and not host.running_reload_is_gentle():
-        problems.append(Problem("dovecot.reload_ends_sessions", Severity.WARNING, "dovecot"))
-    return problems
+        return [Problem("dovecot.reload_ends_sessions", Severity.WARNING, "dovecot")]
+    return []
+
+
+def _is_on_same_port(before: ListenerState, after: ListenerState) -> bool:
+    """Tell whether a port stays open: the same, or one on every address in its place."""
+    return before.port == after.port and after.address in {before.address, ANY_ADDRESS}
 
 
 def _pem_files(state: DesiredState) -> dict[str, bytes]:

@@ -11,6 +11,7 @@ from mailadmin.agent.protocol import AgentError
 from mailadmin.agent.steps import Steps
 from mailadmin.mailconf import proof
 from mailadmin.mailconf.proof import Expectation, Seen
+from mailadmin.mailconf.services import SERVICES, Daemon
 from mailadmin.pki.problems import Problem
 
 # A connection taken by an old smtpd just after a reload shows the old certificate and lasts about
@@ -22,6 +23,7 @@ _PATIENCE = 8.0
 _REREAD_PATIENCE = 1.0
 _PAUSE = 0.05
 _WATCH_PAUSE = 0.4
+_DIED = "daemon.died"
 
 
 @dataclass(slots=True)
@@ -32,22 +34,19 @@ class Prover:
     probe: Callable[[Sequence[Expectation], bool], list[Seen]]
     sleep: Callable[[float], None]
     clock: Callable[[], float]
+    # Called once if the first second shows that Dovecot serves nothing new.
+    fall_back: Callable[[], None] | None = None
 
     def prove(
-        self,
-        expected: Sequence[Expectation],
-        steps: Steps,
-        started: float,
-        fall_back: Callable[[], None] | None,
+        self, expected: Sequence[Expectation], steps: Steps, started: float
     ) -> tuple[list[Seen], int]:
         """Return what every port showed, and the milliseconds from ``started`` to the first proof.
 
-        ``fall_back`` is called once if the first second shows nothing new. Raises
-        :class:`AgentError` with the first difference when it stays.
+        Raises :class:`AgentError` with the first difference when it stays.
         """
         begun = self.clock()
         with steps.run("proved") as evidence:
-            seen = self._look_until_proven(expected, begun, fall_back)
+            seen = self._look_until_proven(expected, begun)
             proof_ms = round((self.clock() - started) * 1000)
             evidence["proof_ms"] = proof_ms
             evidence["listeners"] = [item.as_dict() for item in seen]
@@ -72,35 +71,22 @@ class Prover:
         begun = self.clock()
         while True:
             seen = self.probe(expected, False)
-            problems = (proof.compare(was, now) for was, now in zip(before, seen, strict=True))
-            problem = next((item for item in problems if item), None) or self._dead_daemon()
-            if problem is None:
+            compared = (proof.compare(was, now) for was, now in zip(before, seen, strict=True))
+            problems = [*self._dead_daemons(), *(item for item in compared if item)]
+            if not problems:
                 return seen
-            if self.clock() - begun > _PATIENCE:
-                raise AgentError(problem)
-            self.sleep(_PAUSE)
+            self._wait_or_give_up(problems, expected, begun)
 
-    def _look_until_proven(
-        self,
-        expected: Sequence[Expectation],
-        begun: float,
-        fall_back: Callable[[], None] | None,
-    ) -> list[Seen]:
+    def _look_until_proven(self, expected: Sequence[Expectation], begun: float) -> list[Seen]:
         while True:
-            problem = self._difference(expected, self.probe(expected, False))
-            if problem is None:
+            problems = self._differences(expected, self.probe(expected, False))
+            if not problems:
                 # A second round of fresh connections, this time the whole conversation.
                 seen = self.probe(expected, True)
-                problem = self._difference(expected, seen)
-                if problem is None:
+                problems = self._differences(expected, seen)
+                if not problems:
                     return seen
-            spent = self.clock() - begun
-            if fall_back is not None and spent > _REREAD_PATIENCE:
-                fall_back()
-                fall_back = None
-            if spent > _PATIENCE:
-                raise AgentError(self._explain(problem, expected))
-            self.sleep(_PAUSE)
+            self._wait_or_give_up(problems, expected, begun)
 
     def _watch(self, expected: Sequence[Expectation], begun: float) -> int:
         """Look again until two seconds have passed since the reload; returns how often."""
@@ -108,25 +94,39 @@ class Prover:
         last_good = self.clock()
         while self.clock() - begun < _WATCH or last_good < begun + _WATCH:
             self.sleep(_WATCH_PAUSE)
-            problem = self._difference(expected, self.probe(expected, False))
+            problems = self._differences(expected, self.probe(expected, False))
             rounds += 1
-            if problem is None:
+            if problems:
+                self._wait_or_give_up(problems, expected, begun)
+            else:
                 last_good = self.clock()
-            elif self.clock() - begun > _PATIENCE:
-                raise AgentError(self._explain(problem, expected))
         return rounds
 
-    def _difference(self, expected: Sequence[Expectation], seen: Sequence[Seen]) -> Problem | None:
-        problem = self._dead_daemon()
-        for wanted, shown in zip(expected, seen, strict=True):
-            problem = problem or next(iter(proof.judge(wanted, shown)), None)
-        return problem
+    def _wait_or_give_up(
+        self, problems: Sequence[Problem], expected: Sequence[Expectation], begun: float
+    ) -> None:
+        """Let a moment pass before the next look. Raises :class:`AgentError` if none can help."""
+        spent = self.clock() - begun
+        # A dead master does not come back by waiting, and all mail stands still meanwhile.
+        is_hopeless = any(item.code == _DIED for item in problems)
+        if is_hopeless or spent > _PATIENCE:
+            raise AgentError(self._explain(problems[0], expected))
+        if self.fall_back and spent > _REREAD_PATIENCE and any(map(_is_about_dovecot, problems)):
+            fall_back, self.fall_back = self.fall_back, None
+            fall_back()
+        self.sleep(_PAUSE)
 
-    def _dead_daemon(self) -> Problem | None:
-        for daemon, is_running in self.host.running_daemons().items():
-            if not is_running:
-                return Problem("daemon.died", subject=str(daemon))
-        return None
+    def _differences(self, expected: Sequence[Expectation], seen: Sequence[Seen]) -> list[Problem]:
+        pairs = zip(expected, seen, strict=True)
+        judged = (item for wanted, shown in pairs for item in proof.judge(wanted, shown))
+        return [*self._dead_daemons(), *judged]
+
+    def _dead_daemons(self) -> list[Problem]:
+        return [
+            Problem(_DIED, subject=str(daemon))
+            for daemon, is_running in self.host.running_daemons().items()
+            if not is_running
+        ]
 
     def _explain(self, problem: Problem, expected: Sequence[Expectation]) -> Problem:
         """Add who answers where nobody should."""
@@ -137,3 +137,8 @@ class Prover:
                 params = dict(problem.params) | {"holder": self.host.port_holder(item)}
                 return Problem(problem.code, problem.severity, problem.subject, params)
         return problem
+
+
+def _is_about_dovecot(problem: Problem) -> bool:
+    service = SERVICES.get(problem.subject)
+    return service is not None and service.daemon is Daemon.DOVECOT

@@ -29,6 +29,8 @@ from mailadmin.agent.protocol import (
     Verb,
 )
 from mailadmin.mailconf.proof import Expectation, Seen
+from mailadmin.mailconf.rules import is_address
+from mailadmin.mailconf.services import SERVICES
 from mailadmin.mailconf.state import DesiredState, StateError
 from mailadmin.pki.problems import Problem
 
@@ -37,6 +39,7 @@ logger = logging.getLogger(__name__)
 _PEER_CREDENTIALS = struct.Struct("3i")
 _REQUEST_TIMEOUT = 30.0
 _MOST_EXPECTATIONS = 10_000
+_KEPT_JOBS = 100
 Send = Callable[[Mapping[str, Any]], None]
 
 
@@ -44,11 +47,10 @@ Send = Callable[[Mapping[str, Any]], None]
 class Job:
     """One deployment being applied; whoever asks for it again follows the same job."""
 
-    state: DesiredState
-    digest: str
     deployment_id: str
     events: list[StepEvent] = field(default_factory=list)
     report: ApplyReport | None = None
+    is_over: bool = False
     changed: threading.Condition = field(default_factory=threading.Condition)
 
     def tell(self, event: StepEvent) -> None:
@@ -57,20 +59,21 @@ class Job:
             self.events.append(event)
             self.changed.notify_all()
 
-    def finish(self, report: ApplyReport) -> None:
-        """Keep the report and wake whoever follows."""
+    def finish(self, report: ApplyReport | None) -> None:
+        """Keep the report (None: never begun, the agent stops) and wake whoever follows."""
         with self.changed:
             self.report = report
+            self.is_over = True
             self.changed.notify_all()
 
     def follow(self) -> Iterator[StepEvent]:
-        """Yield every event from the first on, until the report is there."""
+        """Yield every event from the first on, until it is over."""
         told = 0
         while True:
             with self.changed:
-                while told == len(self.events) and self.report is None:
+                while told == len(self.events) and not self.is_over:
                     self.changed.wait()
-                fresh, is_over = self.events[told:], self.report is not None
+                fresh, is_over = self.events[told:], self.is_over
             yield from fresh
             told += len(fresh)
             if is_over:
@@ -86,14 +89,27 @@ class Agent:
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
         self._applying = threading.Lock()
+        self._stopping = threading.Event()
         self._last_apply = -config.spacing
 
     def prepare(self) -> None:
         """Create the folder and undo what a dead agent left half done. Raises AgentError."""
         self.host.store.prepare()
+        self.host.store.lock()
         report = self._applier().recover(_log_step)
         if report is not None:
+            self._last_apply = time.monotonic()
             logger.warning("an interrupted apply was ended: %s", report.outcome)
+        else:
+            # What a dead agent staged and never put in place holds keys.
+            self.host.store.drop_unused()
+        self.host.store.drop_staging()
+
+    def release(self) -> None:
+        """Begin no further apply, let the one under way end, and let another agent take over."""
+        self._stopping.set()
+        with self._applying:
+            self.host.store.unlock()
 
     def answer(self, request: Request, send: Send) -> dict[str, Any]:
         """Return the result of a request. Raises :class:`AgentError`."""
@@ -121,37 +137,44 @@ class Agent:
         for event in job.follow():
             send({"event": event.as_dict()})
         if job.report is None:
-            raise AgentError.because("agent.broken")
+            # Never begun: whoever asks the next agent starts from the beginning.
+            raise AgentError.because("agent.hung_up", verb=str(request.verb))
         return job.report
 
     def _job(self, request: Request, deployment_id: str) -> Job:
         with self._lock:
             job = self._jobs.get(deployment_id)
             if job is None:
-                job = Job(_read_state(request), _text(request, "digest"), deployment_id)
+                # The state goes to the thread alone: a job is kept for long, and keys are not.
+                asked = (_read_state(request), _text(request, "digest"))
+                job = Job(deployment_id)
                 self._jobs[deployment_id] = job
-                threading.Thread(target=self._run, args=(job,), daemon=False).start()
+                threading.Thread(target=self._run, args=(job, *asked), daemon=False).start()
         return job
 
-    def _run(self, job: Job) -> None:
+    def _run(self, job: Job, state: DesiredState, digest: str) -> None:
+        report: ApplyReport | None = None
         try:
             with self._applying:
                 self._keep_distance(job)
-                report = self._applier().apply(
-                    job.state, digest=job.digest, deployment_id=job.deployment_id, tell=job.tell
-                )
-                if report.outcome is not Outcome.REFUSED:
-                    self._last_apply = time.monotonic()
-        except AgentError as error:
-            report = ApplyReport(Outcome.FAILED, (), problem=error.problem)
+                if not self._stopping.is_set():
+                    report = self._applier().apply(
+                        state, digest=digest, deployment_id=job.deployment_id, tell=job.tell
+                    )
+                    if report.outcome is not Outcome.REFUSED:
+                        self._last_apply = time.monotonic()
         except Exception:
             # Whatever it was, nobody may wait for ever; the journal is undone at the next start.
             logger.exception("an apply broke")
             report = ApplyReport(Outcome.FAILED, (), problem=Problem("agent.broken"))
         job.finish(report)
+        self._forget_old_jobs()
+
+    def _forget_old_jobs(self) -> None:
         with self._lock:
-            if len(self._jobs) > 100:
-                self._jobs.pop(next(iter(self._jobs)))
+            over = [name for name, job in self._jobs.items() if job.is_over]
+            for name in over[:-_KEPT_JOBS]:
+                del self._jobs[name]
 
     def _keep_distance(self, job: Job) -> None:
         """Wait until the last apply is far enough away, and say so."""
@@ -160,7 +183,7 @@ class Agent:
             return
         event = StepEvent(0, "waiting", "", protocol.StepStatus.RUNNING, "", round(wait * 1000), {})
         job.tell(event)
-        time.sleep(wait)
+        self._stopping.wait(wait)
 
     def _applier(self) -> Applier:
         return Applier(self.host, _probe)
@@ -215,11 +238,19 @@ class AgentServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     def __init__(self, agent: Agent) -> None:
         self.agent = agent
         path = agent.config.socket
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.parent.exists():
+            path.parent.mkdir(parents=True)
+            # Not by the umask, which keeps everything else we create to ourselves.
+            path.parent.chmod(0o755)
         path.unlink(missing_ok=True)
         super().__init__(str(path), _Connection)
         # Who may ask is decided by user number (SO_PEERCRED); the mode lets them reach us.
         path.chmod(0o660 if agent.config.allowed_uids == {0} else 0o666)
+
+    def server_close(self) -> None:
+        """Close the socket, wait for an apply to end, and let another agent take over."""
+        super().server_close()
+        self.agent.release()
 
 
 def _probe(expected: Any, is_thorough: bool) -> list[Seen]:
@@ -245,9 +276,19 @@ def _read_expectations(request: Request) -> list[Expectation]:
     if not isinstance(rows, list) or len(rows) > _MOST_EXPECTATIONS:
         raise AgentError.because("agent.message_unreadable")
     try:
-        return [Expectation.from_dict(row) for row in rows]
+        expected = [Expectation.from_dict(row) for row in rows]
     except (KeyError, TypeError, ValueError):
         raise AgentError.because("agent.message_unreadable") from None
+    if not all(_can_be_asked(item) for item in expected):
+        raise AgentError.because("agent.message_unreadable")
+    return expected
+
+
+def _can_be_asked(item: Expectation) -> bool:
+    """Tell whether the parts are of the types they claim: JSON carries anything."""
+    is_text = all(isinstance(text, str) for text in (item.service, item.address, item.sni_name))
+    is_port = isinstance(item.port, int) and 0 < item.port < 65536
+    return is_text and is_port and item.service in SERVICES and is_address(item.address)
 
 
 def _text(request: Request, name: str) -> str:

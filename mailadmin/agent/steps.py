@@ -16,9 +16,13 @@ Tell = Callable[[StepEvent], None]
 
 @dataclass(slots=True)
 class Steps:
-    """Numbers and times the steps, and tells each when it begins and when it is over."""
+    """Numbers and times the steps, and tells each when it begins and when it is over.
+
+    ``first`` is the number of the first one: steps inside another's go on counting there.
+    """
 
     tell: Tell
+    first: int = 0
     events: list[StepEvent] = field(default_factory=list)
 
     @contextmanager
@@ -27,10 +31,11 @@ class Steps:
 
         An :class:`AgentError` fails the step and goes on to whoever called.
         """
-        position, started = len(self.events), time.monotonic()
+        index, started = len(self.events), time.monotonic()
         at = datetime.now(UTC).isoformat()
-        self.events.append(StepEvent(position, code, subject, StepStatus.RUNNING, at))
-        self.tell(self.events[position])
+        begun = StepEvent(self.first + index, code, subject, StepStatus.RUNNING, at)
+        self.events.append(begun)
+        self.tell(begun)
         evidence: dict[str, Any] = {}
         status = StepStatus.FAILED
         try:
@@ -41,9 +46,9 @@ class Steps:
             raise
         finally:
             spent = round((time.monotonic() - started) * 1000)
-            event = StepEvent(position, code, subject, status, at, spent, evidence)
-            self.events[position] = event
-            self.tell(event)
+            ended = StepEvent(begun.position, code, subject, status, at, spent, evidence)
+            self.events[index] = ended
+            self.tell(ended)
 
     def note(self, code: str, subject: str = "", evidence: Mapping[str, Any] | None = None) -> None:
         """Tell a step that took no time of its own."""

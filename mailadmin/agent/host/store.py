@@ -8,11 +8,14 @@
     state_dir/backup/             the files as they were, while an apply is under way
     state_dir/host-keys/          keys that were on the host before the panel, and never leave it
     state_dir/results/UUID.json   how each deployment ended, for whoever asks again
+    state_dir/lock                held by the agent that is running
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +24,7 @@ from typing import Any, Self
 
 from mailadmin.agent.host.files import (
     FileState,
+    file_error,
     make_folder,
     read_link,
     restore_file,
@@ -44,6 +48,8 @@ class Journal:
     files: tuple[FileState, ...]
     live_before: str | None
     daemons: tuple[str, ...]
+    # Whether Dovecot moves its ports; else a re-read is enough for the way back as well.
+    is_dovecot_reloaded: bool
     expected_before: tuple[Expectation, ...]
     seen_before: tuple[Seen, ...]
 
@@ -58,6 +64,7 @@ class Journal:
             ],
             "live_before": self.live_before,
             "daemons": list(self.daemons),
+            "is_dovecot_reloaded": self.is_dovecot_reloaded,
             "expected_before": [item.as_dict() for item in self.expected_before],
             "seen_before": [item.as_dict() for item in self.seen_before],
         }
@@ -80,6 +87,7 @@ class Journal:
             ),
             live_before=value["live_before"],
             daemons=tuple(value["daemons"]),
+            is_dovecot_reloaded=value["is_dovecot_reloaded"],
             expected_before=tuple(Expectation.from_dict(item) for item in value["expected_before"]),
             seen_before=tuple(Seen.from_dict(item) for item in value["seen_before"]),
         )
@@ -95,6 +103,8 @@ class Store:
         self._backup = folder / "backup"
         self._results = folder / "results"
         self._generations = folder / "generations"
+        self._staging = folder / "staging"
+        self._lock: int | None = None
         self._host_keys = folder / "host-keys"
 
     def prepare(self) -> None:
@@ -102,6 +112,30 @@ class Store:
         for folder in (self.folder, self._results, self._generations, self._host_keys):
             make_folder(folder)
         self.folder.chmod(0o700)
+
+    def lock(self) -> None:
+        """Keep every other agent out of the folder. Raises :class:`AgentError` if one is in.
+
+        A second agent would take the first one's apply for the remains of a dead one and undo it
+        under its hands.
+        """
+        path = self.folder / "lock"
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise file_error("file.unwritable", path, error) from None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            raise AgentError.because("agent.already_running", str(self.folder)) from None
+        self._lock = descriptor
+
+    def unlock(self) -> None:
+        """Let another agent in."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     @property
     def generation(self) -> int:
@@ -150,10 +184,13 @@ class Store:
 
     def fresh_staging(self) -> Path:
         """Return an empty folder for copies that a parser is asked about."""
-        staging = self.folder / "staging"
-        shutil.rmtree(staging, ignore_errors=True)
-        make_folder(staging)
-        return staging
+        self.drop_staging()
+        make_folder(self._staging)
+        return self._staging
+
+    def drop_staging(self) -> None:
+        """Remove those copies: the configuration of a mail server holds passwords too."""
+        shutil.rmtree(self._staging, ignore_errors=True)
 
     def begin(self, journal: Journal) -> None:
         """Write down what will be touched, before it is. Raises :class:`AgentError`."""
@@ -171,10 +208,13 @@ class Store:
     def open_journal(self) -> Journal | None:
         """Return the apply that was cut short, if there is one. Raises :class:`AgentError`."""
         try:
-            value = json.loads(self._journal.read_bytes())
-            return Journal.from_dict(value, self._backup)
+            content = self._journal.read_bytes()
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise file_error("file.unreadable", self._journal, error) from None
+        try:
+            return Journal.from_dict(json.loads(content), self._backup)
         except (OSError, ValueError, KeyError, TypeError):
             # Never guess: without the journal nobody knows what to put back.
             raise AgentError.because("agent.journal_unreadable", str(self._journal)) from None
@@ -186,8 +226,11 @@ class Store:
         self.switch_live(journal.live_before)
 
     def end(self) -> None:
-        """Forget the journal: what it describes is proven, or undone."""
-        self._journal.unlink(missing_ok=True)
+        """Forget the journal: what it describes is proven, or undone. Raises AgentError."""
+        try:
+            self._journal.unlink(missing_ok=True)
+        except OSError as error:
+            raise file_error("file.unwritable", self._journal, error) from None
         shutil.rmtree(self._backup, ignore_errors=True)
 
     def save_result(self, deployment_id: str, report: ApplyReport) -> None:

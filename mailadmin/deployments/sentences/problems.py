@@ -30,6 +30,13 @@ PROBLEMS: dict[str, Promise] = {
         "The agent met a fault of its own. Its log has the details. What it had begun is undone "
         "when it starts again."
     ),
+    "agent.fault": _(
+        "The agent met a fault of its own while it applied. Its log has the details; please "
+        "report them."
+    ),
+    "agent.already_running": _(
+        "Another agent already uses the folder %(subject)s. Stop it before another is started."
+    ),
     "agent.interrupted": _(
         "The agent was stopped in the middle of the apply. When it started again it put "
         "everything back. Nothing is lost: apply again."
