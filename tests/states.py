@@ -1,0 +1,67 @@
+"""Certificates with keys, and desired states, for whoever tests the way to the mail server."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from mailadmin.mailconf.state import CertificateMaterial, DesiredState, SniBinding
+from mailadmin.pki.certificate import read_certificate
+from tests.throwaway_pki import ThrowawayCa
+
+_CA = ThrowawayCa()
+
+
+@dataclass(frozen=True)
+class Material:
+    """A certificate as the state carries it, and as one PEM with its key."""
+
+    certificate: CertificateMaterial
+    bundle: str = field(repr=False)
+
+
+def make_material(label: str, names: tuple[str, ...] = ("mail.example.test",)) -> Material:
+    """Return a fresh certificate with its key."""
+    issued = _CA.issue(names)
+    facts = read_certificate(issued.cert_pem)
+    certificate = CertificateMaterial(
+        fingerprint=facts.fingerprint,
+        label=label,
+        names=facts.names,
+        not_before=facts.not_before,
+        not_after=facts.not_after,
+        leaf_pem=issued.cert_pem.decode(),
+        chain_pem=issued.chain_pem.decode(),
+        key_pem=issued.key_pem.decode(),
+    )
+    return Material(certificate, (issued.key_pem + issued.fullchain_pem).decode())
+
+
+def with_default(state: DesiredState, certificate: CertificateMaterial) -> DesiredState:
+    """Return the state with this certificate for everybody."""
+    return replace(
+        state,
+        default_certificate=certificate.fingerprint,
+        certificates=(*state.certificates, certificate),
+    )
+
+
+def with_name(
+    state: DesiredState, host_name: str, certificate: CertificateMaterial
+) -> DesiredState:
+    """Return the state with a certificate for those who ask for this host name."""
+    return replace(
+        state,
+        sni_bindings=(*state.sni_bindings, SniBinding(host_name, certificate.fingerprint)),
+        certificates=(*state.certificates, certificate),
+    )
+
+
+def with_open(state: DesiredState, *services: str, is_open: bool = True) -> DesiredState:
+    """Return the state with these services opened, or closed."""
+    return replace(
+        state,
+        listeners=tuple(
+            replace(item, is_enabled=is_open) if item.service in services else item
+            for item in state.listeners
+        ),
+    )

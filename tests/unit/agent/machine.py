@@ -1,0 +1,434 @@
+"""A mail host of files only: real files and a real store, and daemons that merely remember.
+
+What the fake daemons serve is what their files said when they were last told to read them, so a
+test can ask the "wire" and compare it with the files. Any deed can be made to fail, or to kill the
+agent in its tracks.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from mailadmin.agent.apply import Applier
+from mailadmin.agent.config import AgentConfig
+from mailadmin.agent.host import Found, Host, Rendered
+from mailadmin.agent.host.files import FileState
+from mailadmin.agent.host.store import Journal, Store
+from mailadmin.agent.planner import make_plan
+from mailadmin.agent.protocol import AgentError, ApplyReport, StepEvent
+from mailadmin.mailconf import dovecot_settings, main_cf, postfix
+from mailadmin.mailconf.postfix import PostfixFiles
+from mailadmin.mailconf.proof import Expectation, Seen
+from mailadmin.mailconf.services import Daemon
+from mailadmin.mailconf.state import DesiredState, ListenerState
+from mailadmin.pki.certificate import read_certificate
+from mailadmin.pki.parts import read_parts
+from mailadmin.pki.problems import Problem
+from tests.states import Material, make_material
+
+ADDRESS = "127.77.0.1"
+_MAIN_CF = """# written by hand
+myhostname = mail.example.test
+smtpd_tls_chain_files = {pem}
+smtpd_tls_security_level = may
+smtpd_sasl_type = dovecot
+smtpd_sasl_path = private/auth
+"""
+_MASTER_CF = f"""# written by hand too
+{ADDRESS}:25 inet n - n - - smtpd
+cleanup unix n - n - 0 cleanup
+"""
+_DOVECONF = f"""listen = {ADDRESS}
+shutdown_clients = no
+ssl_cert = <{{pem}}
+ssl_key = <{{pem}}
+service imap-login {{{{
+  inet_listener imap {{{{
+    port = 143
+  }}}}
+  inet_listener imaps {{{{
+    port = 993
+  }}}}
+}}}}
+service pop3-login {{{{
+  inet_listener pop3 {{{{
+    port = 110
+  }}}}
+  inet_listener pop3s {{{{
+    port = 995
+  }}}}
+}}}}
+service managesieve-login {{{{
+  inet_listener sieve {{{{
+    port = 4190
+  }}}}
+}}}}
+"""
+_PROTOCOLS = ("imap", "pop3", "sieve")
+
+
+class KilledError(BaseException):
+    """The agent is gone, as by SIGKILL: no ``except Exception`` may see it."""
+
+
+@dataclass
+class Faults:
+    """Which deed fails, at which of its calls, and how; and every deed in order."""
+
+    calls: list[str] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    planned: dict[tuple[str, int], Callable[[], BaseException]] = field(default_factory=dict)
+    always: dict[str, Callable[[], BaseException]] = field(default_factory=dict)
+
+    def fail(
+        self, deed: str, *, at: int = 1, error: Callable[[], BaseException] | None = None
+    ) -> None:
+        """Let the ``at``-th call of the deed (from now) fail."""
+        self.planned[deed, self.counts[deed] + at] = error or (
+            lambda: AgentError.because(f"test.{deed}")
+        )
+
+    def fail_always(self, deed: str) -> None:
+        """Let every call of the deed fail from now on."""
+        self.always[deed] = lambda: AgentError.because(f"test.{deed}")
+
+    def heal(self) -> None:
+        """Let everything work again."""
+        self.planned.clear()
+        self.always.clear()
+
+    def hit(self, deed: str) -> None:
+        """Note the deed; raise what was planned for it."""
+        self.calls.append(deed)
+        self.counts[deed] += 1
+        make = self.planned.get((deed, self.counts[deed])) or self.always.get(deed)
+        if make is not None:
+            raise make()
+
+
+class FaultyStore(Store):
+    """The real store, each deed of which can fail before it does anything."""
+
+    def __init__(self, folder: Path, faults: Faults) -> None:
+        super().__init__(folder)
+        self.faults = faults
+
+    def write_generation(self, number: int, files: Any) -> Path:
+        self.faults.hit("store.write_generation")
+        return super().write_generation(number, files)
+
+    def begin(self, journal: Journal) -> None:
+        self.faults.hit("store.begin")
+        super().begin(journal)
+        self.faults.hit("store.begun")
+
+    def switch_live(self, target: str | None) -> None:
+        self.faults.hit("store.switch_live")
+        super().switch_live(target)
+
+    def undo_files(self, journal: Journal) -> None:
+        self.faults.hit("store.undo_files")
+        super().undo_files(journal)
+
+    def save_result(self, deployment_id: str, report: ApplyReport) -> None:
+        self.faults.hit("store.save_result")
+        super().save_result(deployment_id, report)
+
+    def end(self) -> None:
+        self.faults.hit("store.end")
+        super().end()
+
+    def prune(self) -> None:
+        self.faults.hit("store.prune")
+        super().prune()
+
+
+@dataclass
+class FakeDaemon:
+    """What both daemons have in common."""
+
+    machine: Machine
+    daemon: Daemon
+
+    def is_running(self) -> bool:
+        return self.daemon in self.machine.running
+
+    def reload(self) -> None:
+        self.machine.faults.hit(f"{self.daemon}.reload")
+        self.machine.load(self.daemon)
+
+    def start(self) -> None:
+        self.machine.faults.hit(f"{self.daemon}.start")
+        self.machine.running.add(self.daemon)
+        self.machine.load(self.daemon)
+
+
+class FakePostfix(FakeDaemon):
+    """Postfix, as far as the host asks."""
+
+    def read_parameters(self) -> dict[str, str]:
+        self.machine.faults.hit("postfix.read_parameters")
+        return {"mail_version": "3.7.11", "default_database_type": "hash"}
+
+    def read_files(self) -> tuple[FileState, FileState]:
+        return FileState.read(self.machine.main_cf), FileState.read(self.machine.master_cf)
+
+    def check(self, files: PostfixFiles, staging: Path) -> None:
+        self.machine.faults.hit("postfix.check")
+        staging.mkdir()
+
+    def compile_map(self, source: Path, map_type: str) -> None:
+        self.machine.faults.hit("postfix.compile_map")
+        source.with_name(f"{source.name}.db").write_bytes(b"compiled")
+
+
+class FakeDovecot(FakeDaemon):
+    """Dovecot, as far as the host asks."""
+
+    def version(self) -> str:
+        return "2.3.19.1"
+
+    def read_dropin(self) -> FileState:
+        return FileState.read(self.machine.dropin)
+
+    def read_settings(self) -> str:
+        own = self.machine.dropin.read_text() if self.machine.dropin.exists() else ""
+        return _DOVECONF.format(pem=self.machine.snakeoil) + own
+
+    def read_protocols(self) -> tuple[str, ...]:
+        return _PROTOCOLS
+
+    def read_setting(self, name: str) -> str:
+        return dovecot_settings.read_settings(self.read_settings()).get(name)
+
+    def check(self, dropin: str, staging: Path) -> None:
+        self.machine.faults.hit("dovecot.check")
+        staging.mkdir()
+
+    def reread(self) -> None:
+        self.machine.faults.hit("dovecot.reread")
+        self.machine.load(self.daemon, is_reread=True)
+
+    def is_answering(self) -> bool:
+        self.machine.faults.calls.append("dovecot.is_answering")
+        return self.machine.is_dovecot_answering
+
+
+class FakeHost(Host):
+    """The real host over files, with daemons that only remember."""
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__(machine.config)
+        self.machine = machine
+        self.postfix = FakePostfix(machine, Daemon.POSTFIX)  # type: ignore[assignment]
+        self.dovecot = FakeDovecot(machine, Daemon.DOVECOT)  # type: ignore[assignment]
+        self.store = FaultyStore(machine.config.state_dir, machine.faults)
+
+    def port_problem(self, service: str, address: str, port: int) -> Problem | None:
+        return self.machine.port_problem
+
+    def port_holder(self, expected: Expectation) -> str:
+        return "squatter (pid 4711)"
+
+    def put_files(self, found: Found, rendered: Rendered) -> None:
+        self.machine.faults.hit("host.put_files")
+        super().put_files(found, rendered)
+
+
+@dataclass(frozen=True)
+class Port:
+    """What one port serves."""
+
+    service: str
+    fingerprint: str
+    by_name: Mapping[str, str] = field(default_factory=dict)
+
+
+class Machine:
+    """One mail host in a folder, running, with a snakeoil certificate; 465 and 587 are closed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.main_cf = folder / "postfix" / "main.cf"
+        self.master_cf = folder / "postfix" / "master.cf"
+        self.dropin = folder / "dovecot" / "conf.d" / "99-mailadmin.conf"
+        self.snakeoil = folder / "snakeoil.pem"
+        self.config = AgentConfig.from_dict(
+            {
+                "socket": str(folder / "agent.sock"),
+                "state_dir": str(folder / "state"),
+                "postfix": {"config_directory": str(self.main_cf.parent)},
+                "dovecot": {
+                    "config_file": str(folder / "dovecot" / "dovecot.conf"),
+                    "dropin": str(self.dropin),
+                    "base_dir": str(folder / "run"),
+                },
+                "spacing": 0,
+            }
+        )
+        self.faults = Faults()
+        self.running = {Daemon.POSTFIX, Daemon.DOVECOT}
+        self.is_dovecot_answering = True
+        self.port_problem: Problem | None = None
+        # Lets a test spoil what is seen: called with every answer of the probe.
+        self.disturb: Callable[[Seen], Seen] = lambda seen: seen
+        self.now = 0.0
+        self._wire: dict[Daemon, dict[tuple[str, int], Port]] = {}
+        self._write_files()
+        self.host = FakeHost(self)
+        self.host.store.prepare()
+        for daemon in (Daemon.POSTFIX, Daemon.DOVECOT):
+            self.load(daemon)
+        self.faults.calls.clear()
+
+    def _write_files(self) -> None:
+        self.original: Material = make_material("snakeoil")
+        self.main_cf.parent.mkdir()
+        self.dropin.parent.mkdir(parents=True)
+        self.snakeoil.write_text(self.original.bundle)
+        self.main_cf.write_text(_MAIN_CF.format(pem=self.snakeoil))
+        self.master_cf.write_text(_MASTER_CF)
+        self.master_cf.chmod(0o640)
+
+    # What the daemons do
+
+    def load(self, daemon: Daemon, *, is_reread: bool = False) -> None:
+        """Let a daemon read its files: its ports (not at a re-read) and its certificates."""
+        found = PostfixFiles(self.main_cf.read_text(), self.master_cf.read_text())
+        if daemon is Daemon.POSTFIX:
+            listeners = postfix.read_listeners(found)
+            pem = main_cf.read_parameters(found.main_cf)["smtpd_tls_chain_files"]
+        else:
+            text = self.host.dovecot.read_settings()
+            settings = dovecot_settings.read_settings(text)
+            listeners = dovecot_settings.read_listeners(settings, frozenset(_PROTOCOLS))
+            pem = settings.get("ssl_cert").lstrip("<")
+        leaf = _read_leaf(Path(pem))
+        names = {
+            path.stem.removeprefix("sni-"): _read_leaf(path)
+            for path in self.host.store.live.glob("sni-*.pem")
+        }
+        ports = {
+            (item.address, item.port): Port(item.service, leaf, names)
+            for item in listeners
+            if item.is_enabled
+        }
+        if is_reread:
+            ports = {
+                where: replace(port, fingerprint=leaf, by_name=names)
+                for where, port in self._wire[daemon].items()
+            }
+        self._wire[daemon] = ports
+
+    def die(self, daemon: Daemon) -> None:
+        """Let a master die; its ports close."""
+        self.running.discard(daemon)
+
+    def probe(self, expected: Sequence[Expectation], is_thorough: bool) -> list[Seen]:
+        """Look at the fake wire."""
+        self.faults.calls.append("probe")
+        return [self.disturb(self._see(item)) for item in expected]
+
+    def _see(self, item: Expectation) -> Seen:
+        seen = Seen(item.service, item.address, item.port, item.sni_name)
+        for daemon in self.running:
+            port = self._wire[daemon].get((item.address, item.port))
+            if port:
+                leaf = port.by_name.get(item.sni_name, port.fingerprint)
+                return replace(seen, is_open=True, fingerprint=leaf)
+        return replace(seen, error="probe.closed", error_text="Connection refused")
+
+    @property
+    def served(self) -> dict[tuple[str, int], str]:
+        """Every open port and the leaf it shows."""
+        return {
+            where: port.fingerprint
+            for daemon in self.running
+            for where, port in self._wire[daemon].items()
+        }
+
+    def tick(self, seconds: float) -> None:
+        """Let time pass: the ``sleep`` of the fake clock."""
+        self.now += max(seconds, 0.001)
+
+    # What a test does
+
+    @property
+    def applier(self) -> Applier:
+        """An applier over this machine, with the machine's clock."""
+        return Applier(self.host, self.probe, self.tick, self.clock)
+
+    def clock(self) -> float:
+        """Return the fake time; every look takes a little."""
+        self.now += 0.001
+        return self.now
+
+    def restart_agent(self) -> None:
+        """Start a new agent over the same folder, as after a crash; nothing fails any more."""
+        self.faults.heal()
+        self.host = FakeHost(self)
+
+    def state_now(self) -> DesiredState:
+        """The state that describes the host as it is."""
+        listeners = tuple(self.host.read_listeners(self.host.read()))
+        facts = read_certificate(self.original.certificate.leaf_pem.encode())
+        assert facts.fingerprint == self.original.certificate.fingerprint
+        return DesiredState(
+            "mail.example.test",
+            listeners,
+            self.original.certificate.fingerprint,
+            (self.original.certificate,),
+        )
+
+    def apply(
+        self, state: DesiredState, deployment_id: str = "one", digest: str | None = None
+    ) -> ApplyReport:
+        """Plan and apply; the told events are in :attr:`told`."""
+        self.told: list[StepEvent] = []
+        reviewed = digest if digest is not None else make_plan(state, self.host).digest
+        self.faults.calls.clear()
+        return self.applier.apply(
+            state, digest=reviewed, deployment_id=deployment_id, tell=self.told.append
+        )
+
+    def snapshot(self) -> dict[str, tuple[bytes | str, int]]:
+        """Every file of the daemons with its mode, and where ``live`` points."""
+        shown: dict[str, tuple[bytes | str, int]] = {}
+        for folder in (self.main_cf.parent, self.dropin.parent.parent):
+            for path in sorted(folder.rglob("*")):
+                if path.is_file():
+                    shown[str(path)] = (path.read_bytes(), path.stat().st_mode)
+        live = self.host.store.live
+        shown["live"] = (str(live.readlink()) if live.is_symlink() else "", 0)
+        return shown
+
+    @property
+    def generations(self) -> list[str]:
+        """The folders with keys that are on the disk."""
+        return sorted(path.name for path in (self.config.state_dir / "generations").iterdir())
+
+    @property
+    def has_journal(self) -> bool:
+        """Tell whether an apply is noted as under way."""
+        return (self.config.state_dir / "journal.json").exists()
+
+    def wipe_state(self) -> None:
+        """Lose the agent's folder."""
+        shutil.rmtree(self.config.state_dir)
+
+
+def _read_leaf(path: Path) -> str:
+    return read_parts([path.read_bytes()]).certificates[0].fingerprint
+
+
+def with_listener(state: DesiredState, service: str, **changes: Any) -> DesiredState:
+    """Return the state with one listener changed."""
+    listeners: list[ListenerState] = [
+        replace(item, **changes) if item.service == service else item for item in state.listeners
+    ]
+    return replace(state, listeners=tuple(listeners))
