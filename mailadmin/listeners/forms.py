@@ -34,6 +34,8 @@ class ListenerForm(forms.Form):
     address = forms.CharField(
         label=_("Address"),
         max_length=45,
+        # Where the form opens in place, the keyboard goes on in it.
+        widget=forms.TextInput(attrs={"autofocus": True}),
         help_text=_("* for every address of the machine, or one IP address."),
     )
     port = forms.IntegerField(

@@ -53,7 +53,7 @@ def show_row(request: HttpRequest, service: str) -> HttpResponse:
     if not _is_htmx(request):
         return redirect(_list_address(listener.service))
     row = read_overview(listener.server, timezone.now()).row(service)
-    return render(request, "listeners/_row.html", {"row": row})
+    return render(request, "listeners/_row.html", {"row": row, "is_back": True})
 
 
 @change_required
