@@ -72,7 +72,7 @@ def run(var: Path) -> None:
             _wait_for_end(stack)
         except DemoError:
             # A start that was given up because somebody pressed Ctrl-C is no failure.
-            if not stack.is_ending:
+            if not stack.was_asked_to_end:
                 raise
         finally:
             card.unlink(missing_ok=True)

@@ -130,14 +130,15 @@ class Program:
 def list_session(session: int) -> list[psutil.Process]:
     """Return the living processes of a session, given by the process id of its leader."""
     found = []
-    for process in psutil.process_iter():
+    for pid in psutil.pids():
         try:
-            is_member = os.getsid(process.pid) == session
-            is_alive = process.status() != psutil.STATUS_ZOMBIE
+            if os.getsid(pid) != session:
+                continue
+            process = psutil.Process(pid)
+            if process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
         except (OSError, psutil.Error):
             continue
-        if is_member and is_alive:
-            found.append(process)
     return found
 
 

@@ -26,7 +26,7 @@ ALL_PROGRAMS = (*SERVING, *WORKING)
 
 _PYTHON = (sys.executable, "-m")
 _WORKER = (
-    *(*_PYTHON, "celery", "-A", "mailadmin.celery", "worker", "--beat"),
+    *(*_PYTHON, "celery", "--quiet", "-A", "mailadmin.celery", "worker", "--beat"),
     *("--concurrency", "2", "--loglevel", "INFO", "--hostname", "demo@localhost"),
     # One worker alone has nobody to gossip or to compare clocks with.
     *("--without-gossip", "--without-mingle"),
@@ -39,8 +39,8 @@ _WEB = (
 
 _READY_LIMIT = 60.0  # seconds
 _LOOK_EVERY = 0.05  # seconds
-_WORKING_PATIENCE = 2.5  # seconds to end by themselves; both together stay below five
-_SERVING_PATIENCE = 1.5
+_WORKING_PATIENCE = 2.6  # seconds to end by themselves; both together stay below five
+_SERVING_PATIENCE = 1.2
 
 
 class Stack:
@@ -70,6 +70,7 @@ class Stack:
         self.logbook = Logbook(var / "log" / "mailadmin.log")
         self.sandbox = self._create_sandbox()
         self.programs = {name: self._build_program(name) for name in self._wanted}
+        self.was_asked_to_end = False
         self._is_ending = threading.Event()
         self._watcher: threading.Thread | None = None
         # Held while programs are started or ended, so that a stop misses none.
@@ -93,6 +94,8 @@ class Stack:
             "MAILADMIN_RUN": str(self.run),
             "DJANGO_SETTINGS_MODULE": "mailadmin.settings",
             "PYTHONUNBUFFERED": "1",
+            # The agent answers root alone, so here the worker has to be root; Celery minds.
+            "PYTHONWARNINGS": "ignore:You're running the worker with superuser privileges",
         }
 
     def start(self, prepare: Callable[[], None] | None = None) -> None:
@@ -148,6 +151,7 @@ class Stack:
 
     def ask_to_end(self) -> None:
         """Make a start or a wait that is under way give up; for signal handlers."""
+        self.was_asked_to_end = True
         self._is_ending.set()
 
     def wait_for_end(self, seconds: float) -> bool:
@@ -298,9 +302,10 @@ class Stack:
         for program in programs:
             program.ask_to_end()
         deadline = time.monotonic() + patience
-        while time.monotonic() < deadline:
-            if all(program.has_ended() for program in programs):
-                return
+        while True:
+            programs = [program for program in programs if not program.has_ended()]
+            if not programs or time.monotonic() > deadline:
+                break
             time.sleep(_LOOK_EVERY)
         for program in programs:
             program.kill()

@@ -1,0 +1,290 @@
+"""The demo starts whole, says where it is, and ends without leaving anything."""
+
+from __future__ import annotations
+
+import http.cookiejar
+import json
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from mailadmin.demo.password import load_or_create_password
+from mailadmin.demo.programs import list_session
+from mailadmin.sandbox import paths
+from tests.integration import mail_clients
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
+
+_START_LIMIT = 90.0  # seconds, on a busy machine
+_END_LIMIT = 5.0  # seconds, as promised
+
+
+def find_free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@dataclass
+class RunningDemo:
+    """One ``python -m mailadmin.demo``, started as make starts it."""
+
+    var: Path
+    port: int
+    supervisor: subprocess.Popen[str]
+
+    @property
+    def card(self) -> Path:
+        return self.var / "run.json"
+
+    def wait_for_card(self) -> dict[str, Any]:
+        deadline = time.monotonic() + _START_LIMIT
+        while not self.card.exists():
+            if self.supervisor.poll() is not None:
+                raise AssertionError(f"the demo ended: {self.supervisor.communicate()}")
+            assert time.monotonic() < deadline, (self.var / "log" / "mailadmin.log").read_text()
+            time.sleep(0.05)
+        content: dict[str, Any] = json.loads(self.card.read_text())
+        return content
+
+    def find_processes(self) -> list[psutil.Process]:
+        """Return all living processes that belong to this demo, however they were started."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                is_ours = process.environ().get("MAILADMIN_VAR") == str(self.var)
+                is_mail = process.cwd().startswith(str(self.var))
+                is_alive = process.status() != psutil.STATUS_ZOMBIE
+            except psutil.Error:
+                continue
+            if is_alive and (is_ours or is_mail):
+                found.append(process)
+        return found
+
+    def end(self, number: signal.Signals = signal.SIGINT) -> float:
+        """Send a signal, wait for the end, and return the seconds it took."""
+        began = time.monotonic()
+        self.supervisor.send_signal(number)
+        self.supervisor.communicate(timeout=30)
+        return time.monotonic() - began
+
+
+StartDemo = Callable[..., RunningDemo]
+
+
+@pytest.fixture
+def start_demo(make_open_folder: Callable[[], Path]) -> Iterator[StartDemo]:
+    """Start demos; what is left of them after the test is ended."""
+    started: list[RunningDemo] = []
+
+    def start(var: Path | None = None, port: int | None = None) -> RunningDemo:
+        var = var or make_open_folder() / "var"
+        port = port or find_free_port()
+        environment = {**os.environ, "MAILADMIN_VAR": str(var), "PANEL_PORT": str(port)}
+        # The settings of the test suite are not those of the demo.
+        environment.pop("DJANGO_SETTINGS_MODULE", None)
+        environment.pop("MAILADMIN_RUN", None)
+        supervisor = subprocess.Popen(
+            [sys.executable, "-m", "mailadmin.demo"],
+            cwd=paths.project_dir(),
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        demo = RunningDemo(var, port, supervisor)
+        started.append(demo)
+        return demo
+
+    yield start
+    for demo in started:
+        if demo.supervisor.poll() is None:
+            demo.end(signal.SIGTERM)
+        for process in demo.find_processes():
+            process.kill()
+
+
+def log_in(card: dict[str, Any]) -> str:
+    """Log in as a browser would and return the page that follows."""
+    jar = http.cookiejar.CookieJar()
+    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
+    page = browser.open(card["url"], timeout=10)
+    form = page.read().decode()
+    token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', form)
+    assert token is not None
+    fields = {
+        "csrfmiddlewaretoken": token[1],
+        "login": card["username"],
+        "password": card["password"],
+    }
+    answer = browser.open(page.url, urllib.parse.urlencode(fields).encode(), timeout=10)
+    assert "login" not in answer.url
+    return str(answer.read().decode())
+
+
+def test_the_demo_starts_serves_and_ends(start_demo: StartDemo) -> None:
+    demo = start_demo()
+    card = demo.wait_for_card()
+
+    assert set(card) == {"url", "username", "password", "mail_host", "mailbox", "pid"}
+    assert set(card["mailbox"]) == {"address", "password"}
+    assert card["url"] == f"http://127.0.0.1:{demo.port}/"
+    assert card["pid"] == demo.supervisor.pid
+    assert stat.S_IMODE(demo.card.stat().st_mode) == 0o600
+    assert log_in(card)
+    assert mail_clients.is_open(card["mail_host"], 25)
+
+    took = demo.end(signal.SIGINT)
+
+    assert took < _END_LIMIT
+    assert demo.supervisor.returncode == 0
+    assert not demo.card.exists()
+    assert not demo.find_processes()
+
+
+def test_a_second_start_keeps_the_password_and_is_quick(start_demo: StartDemo) -> None:
+    first = start_demo()
+    card = first.wait_for_card()
+    first.end(signal.SIGTERM)
+
+    began = time.monotonic()
+    second = start_demo(first.var, first.port)
+    again = second.wait_for_card()
+    took = time.monotonic() - began
+
+    assert {**again, "pid": 0} == {**card, "pid": 0}
+    assert log_in(again)
+    # Five seconds on a machine of its own; the tests share theirs.
+    assert took < 10
+
+
+def test_a_second_ctrl_c_while_it_ends_does_no_harm(start_demo: StartDemo) -> None:
+    demo = start_demo()
+    demo.wait_for_card()
+    demo.supervisor.send_signal(signal.SIGINT)
+    time.sleep(0.1)
+    took = demo.end(signal.SIGINT)
+    assert took < _END_LIMIT
+    assert demo.supervisor.returncode == 0
+    assert not demo.find_processes()
+
+
+def test_ctrl_c_during_the_start_ends_it(start_demo: StartDemo) -> None:
+    demo = start_demo()
+    deadline = time.monotonic() + 20
+    while not (demo.var / "mail" / "sandbox.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    demo.end(signal.SIGINT)
+    assert demo.supervisor.returncode == 0
+    assert not demo.find_processes()
+
+
+def test_what_dies_is_started_again(start_demo: StartDemo) -> None:
+    demo = start_demo()
+    card = demo.wait_for_card()
+    for process in demo.find_processes():
+        if "gunicorn" in " ".join(process.cmdline()) and process.ppid() == demo.supervisor.pid:
+            process.kill()
+
+    deadline = time.monotonic() + 30
+    page = ""
+    while not page and time.monotonic() < deadline:
+        try:
+            page = log_in(card)
+        except OSError:
+            time.sleep(0.1)
+    assert page
+    assert "web was started again" in (demo.var / "log" / "mailadmin.log").read_text()
+
+
+def test_a_killed_supervisor_takes_its_programs_along(start_demo: StartDemo) -> None:
+    demo = start_demo()
+    demo.wait_for_card()
+    demo.end(signal.SIGKILL)
+    deadline = time.monotonic() + 15
+    while demo.find_processes() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not demo.find_processes()
+
+
+def test_a_running_demo_is_not_started_twice(start_demo: StartDemo) -> None:
+    demo = start_demo()
+    demo.wait_for_card()
+    second = start_demo(demo.var)
+    words, _ = second.supervisor.communicate(timeout=30)
+    assert second.supervisor.returncode == 1
+    assert f"runs already (process {demo.supervisor.pid})" in words
+    assert demo.card.exists()
+    assert len(words.strip().splitlines()) == 1
+
+
+def test_a_taken_port_is_named_with_its_holder(start_demo: StartDemo) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        demo = start_demo(port=port)
+        words, _ = demo.supervisor.communicate(timeout=30)
+    assert demo.supervisor.returncode == 1
+    assert f"Port {port} on 127.0.0.1 is taken by" in words
+    assert f"(process {os.getpid()})" in words
+    assert f"PANEL_PORT={port + 1} make run" in words
+    assert len(words.strip().splitlines()) == 1
+
+
+def test_two_demos_run_side_by_side(start_demo: StartDemo) -> None:
+    first, second = start_demo(), start_demo()
+    one, two = first.wait_for_card(), second.wait_for_card()
+    assert one["mail_host"] != two["mail_host"]
+    assert log_in(one)
+    assert log_in(two)
+    first.end()
+    assert log_in(two)
+
+
+def test_secrets_are_kept_from_other_users(start_demo: StartDemo) -> None:
+    demo = start_demo()
+    card = demo.wait_for_card()
+    secrets = [card["password"], card["mailbox"]["password"]]
+    for path in demo.var.rglob("*"):
+        if not path.is_file() or not path.stat().st_mode & 0o077:
+            continue
+        content = path.read_bytes()
+        assert not any(secret.encode() in content for secret in secrets), path
+    assert not any(secret in (demo.var / "log" / "mailadmin.log").read_text() for secret in secrets)
+
+
+def test_the_password_is_drawn_once(tmp_path: Path) -> None:
+    kept = tmp_path / "demo.json"
+    password = load_or_create_password(kept)
+    assert len(password) == 20
+    assert load_or_create_password(kept) == password
+    assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+
+
+def test_a_session_lists_what_a_program_started() -> None:
+    shell = subprocess.Popen(
+        ["/bin/sh", "-c", "sleep 60 & sleep 60 & wait"], start_new_session=True
+    )
+    try:
+        deadline = time.monotonic() + 10
+        while len(list_session(shell.pid)) < 3 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert len(list_session(shell.pid)) == 3
+    finally:
+        for process in list_session(shell.pid):
+            process.kill()
+        shell.wait()
+    assert not list_session(shell.pid)
