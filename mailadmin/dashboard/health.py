@@ -38,6 +38,6 @@ def judge_health(looks: Looks, observations: list[Observation]) -> Health:
     if broken:
         said = ngettext("%(n)d port is not right", "%(n)d ports are not right", len(broken))
         return Health("broken", said % {"n": len(broken)}, checked_at)
-    if looks.failure is not None or looks.is_not_taken or looks.is_stale:
+    if looks.is_in_doubt:
         return Health("attention", _("last seen proven"), checked_at)
     return Health("proven", _("all proven"), checked_at)

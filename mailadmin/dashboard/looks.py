@@ -55,6 +55,11 @@ class Looks:
         return self.now - self.done.finished_at > timedelta(seconds=2 * settings.PROBE_INTERVAL)
 
     @property
+    def is_in_doubt(self) -> bool:
+        """Tell whether what was seen last may no longer be so, as nobody could look since."""
+        return self.is_stale or self.is_not_taken or self.failure is not None
+
+    @property
     def _is_unanswered(self) -> bool:
         waiting = {ProbeRun.Status.QUEUED, ProbeRun.Status.RUNNING}
         return self.newest is not None and self.newest.status in waiting

@@ -132,6 +132,16 @@ class Matrix:
         return [row for row in self.rows if row.served_state == "broken"]
 
     @property
+    def state(self) -> str:
+        """Return the colour of the whole."""
+        if not self.is_looked_at:
+            return "unknown"
+        if self.broken_rows:
+            return "broken"
+        is_all_good = self.good_count == len(self.open_rows) and not self.looks.is_in_doubt
+        return "proven" if is_all_good else "attention"
+
+    @property
     def is_looked_at(self) -> bool:
         """Tell whether anything was ever seen."""
         return self.looks.done is not None

@@ -86,6 +86,14 @@ class Progress:
         return list(_WAY[max(reached, default=-1) + 1 :])
 
     @property
+    def signature(self) -> str:
+        """Return what tells one picture of the progress from the next."""
+        last = self.steps[-1].step if self.steps else None
+        told = f"{last.position}{last.code}{last.status}" if last else ""
+        waited = self.waited_seconds if self.is_waiting_long else 0
+        return f"{self.deployment.status}-{told}-{waited}"
+
+    @property
     def waited_seconds(self) -> int:
         """Return for how long nobody has taken it."""
         return int((self.now - self.deployment.requested_at).total_seconds())
@@ -108,14 +116,6 @@ def read_progress(deployment: Deployment, now: datetime) -> Progress:
     steps = tuple(StepView(row, _ports(row, expected)) for row in rows)
     is_changed = any(row.code == "swapped" for row in rows)
     return Progress(deployment, steps, say_outcome(deployment, is_changed=is_changed), now)
-
-
-def final_evidence(deployment: Deployment) -> tuple[PortEvidence, ...]:
-    """Return what every port showed in the end."""
-    seen = read_seen(deployment.evidence)
-    if deployment.status == Deployment.Status.ROLLED_BACK:
-        return as_before(seen)
-    return set_beside(_expected(deployment), seen)
 
 
 def _ports(step: DeploymentStep, expected: tuple[Expectation, ...]) -> tuple[PortEvidence, ...]:

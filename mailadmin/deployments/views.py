@@ -18,7 +18,7 @@ from mailadmin.audit.actors import Actor
 from mailadmin.deployments import selectors, services
 from mailadmin.deployments.forms import ApplyForm
 from mailadmin.deployments.models import Deployment, Plan
-from mailadmin.deployments.progress import final_evidence, read_progress
+from mailadmin.deployments.progress import read_progress
 from mailadmin.deployments.reviewing import Review, read_review
 from mailadmin.deployments.sentences import say_problem
 from mailadmin.listeners.selectors import applied_state, desired_state, pending_changes
@@ -181,8 +181,14 @@ def detail(request: HttpRequest, number: int) -> HttpResponse:
 def steps(request: HttpRequest, number: int) -> HttpResponse:
     """Answer the page that follows a deployment, until it has ended."""
     deployment = _deployment_or_404(number)
-    template = "deployments/_ended.html" if deployment.is_finished else "deployments/_progress.html"
-    return render(request, template, _detail_context(deployment))
+    context = _detail_context(deployment)
+    if deployment.is_finished:
+        response = render(request, "deployments/_ended.html", context)
+        response["HX-Retarget"], response["HX-Reswap"] = "#deployment", "outerHTML"
+        return response
+    if request.GET.get("seen") == context["progress"].signature:
+        return HttpResponse(status=204)
+    return render(request, "deployments/_progress.html", context)
 
 
 @change_required
@@ -231,7 +237,6 @@ def _detail_context(deployment: Deployment) -> dict[str, Any]:
     return {
         "deployment": deployment,
         "progress": read_progress(deployment, timezone.now()),
-        "evidence": final_evidence(deployment),
         "may_be_restored": is_proven and not is_current,
         "is_current": is_proven and is_current,
     }

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from django import template
-from django.utils.translation import gettext as _
+from datetime import UTC, datetime
 
+from django import template
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from mailadmin.accounts.relative_time import exact_words
 from mailadmin.dashboard import sentences
 from mailadmin.dashboard.matrix import Matrix, Row
-from mailadmin.listeners.sentences import address_words, tls_mode_words
+from mailadmin.listeners.sentences import address_words, login_words, tls_mode_words
 
 register = template.Library()
-
-_PLAYERS = {"client": "C", "server": "S", "tls": "*"}
 
 
 @register.filter
@@ -47,6 +52,33 @@ def row_place(row: Row) -> str:
 
 
 @register.filter
-def player(who: str) -> str:
-    """Return the letter for who spoke: client, server, or the TLS layer."""
-    return _PLAYERS.get(who, "?")
+def login_in_words(row: Row) -> str:
+    """Return whether people log in on the port."""
+    return login_words(row.listener.service, is_required=row.listener.is_login_required)
+
+
+@register.filter
+def verdicts_in_words(row: Row) -> str:
+    """Return how the last looks went, for those who cannot see the strip."""
+    bad = sum(not is_good for _run, is_good in row.verdicts)
+    count = len(row.verdicts)
+    if not bad:
+        return ngettext("good", "all %(n)d good", count) % {"n": count}
+    return _("%(bad)d of %(n)d not right") % {"bad": bad, "n": count}
+
+
+@register.simple_tag
+def days_left(moment: datetime) -> SafeString:
+    """Draw how many whole days are left, with the exact time on hover."""
+    left = moment - timezone.now()
+    words = (
+        _("%(n)d d") % {"n": left.days} if left.days else _("%(n)d h") % {"n": left.seconds // 3600}
+    )
+    exact = exact_words(moment)
+    return format_html(
+        '<time datetime="{}" title="{}">{}</time><span class="visually-hidden"> ({})</span>',
+        moment.astimezone(UTC).isoformat(timespec="seconds"),
+        exact,
+        words,
+        exact,
+    )

@@ -9,6 +9,7 @@ from django import template
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _lazy
 
 from mailadmin.accounts.templatetags.ui import status
 from mailadmin.deployments import sentences
@@ -34,6 +35,18 @@ _EVIDENCE_WORDS = {
     ),
     "rounds": lambda value: _("looked %(n)d more times") % {"n": value},
 }
+
+_COMING = {
+    "planned": _lazy("Plan again and compare with what was reviewed"),
+    "staged": _lazy("Stage the files"),
+    "checked": _lazy("Let the daemons’ own parsers read them"),
+    "swapped": _lazy("Swap the files"),
+    "reloaded": _lazy("Reload"),
+    "proved": _lazy("Prove every port by handshake"),
+    "watched": _lazy("Watch for two seconds"),
+    "proved_as_before": _lazy("Prove that every port shows what it showed before"),
+}
+_PLAYERS = {"client": _lazy("panel"), "server": _lazy("server"), "tls": _lazy("TLS")}
 
 
 @register.filter
@@ -62,6 +75,12 @@ def daemon_words(problem: Problem | Mapping[str, Any] | None) -> str:
 def say_step(code: str, subject: str = "") -> str:
     """Return a step in words."""
     return sentences.say_step(code, subject)
+
+
+@register.filter
+def say_coming(code: str) -> str:
+    """Return a step that is still to come, in words."""
+    return str(_COMING.get(code, code))
 
 
 @register.filter
@@ -115,12 +134,30 @@ def short(fingerprint: str) -> str:
 
 
 @register.filter
+def tls_name(version: str) -> str:
+    """Return the TLS version as people write it: ``TLS 1.3``."""
+    return version.replace("TLSv", "TLS ")
+
+
+@register.filter
+def who_class(who: str) -> str:
+    """Return who spoke, as the end of a class name."""
+    return who if who in _PLAYERS else "server"
+
+
+@register.filter
+def who_words(who: str) -> str:
+    """Return who spoke: the panel, the server, or the TLS layer between them."""
+    return str(_PLAYERS.get(who, who))
+
+
+@register.filter
 def diff_lines(lines: Iterable[str]) -> SafeString:
     """Draw the lines of a unified diff, one span each, without the two that name the file."""
     return format_html_join(
         "",
         '<span class="{}">{}</span>',
-        ((_line_class(line), line or " ") for line in _without_head(lines)),
+        ((_line_class(line), f"{line}\n") for line in _without_head(lines)),
     )
 
 
