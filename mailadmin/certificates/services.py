@@ -224,11 +224,11 @@ def _get_or_insert(
         defaults={
             "leaf_pem": leaf.pem,
             "chain_pem": chain_pem,
-            "common_name": _storable(leaf.common_name)[:_NAME_LENGTH],
-            "names": [_storable(name) for name in leaf.names],
-            "subject": _storable(leaf.subject),
-            "issuer": _storable(leaf.issuer),
-            "issuer_name": _storable(leaf.issuer_title)[:_NAME_LENGTH],
+            "common_name": leaf.common_name[:_NAME_LENGTH],
+            "names": list(leaf.names),
+            "subject": leaf.subject,
+            "issuer": leaf.issuer,
+            "issuer_name": leaf.issuer_title[:_NAME_LENGTH],
             "serial": leaf.serial_hex[:_SERIAL_LENGTH],
             "not_before": leaf.not_before,
             "not_after": leaf.not_after,
@@ -240,11 +240,6 @@ def _get_or_insert(
             "created_by": actor.name,
         },
     )
-
-
-def _storable(text: str) -> str:
-    """Return text from a certificate without what PostgreSQL cannot hold."""
-    return text.replace("\0", "\ufffd")
 
 
 def _complete(actor: Actor, row: Certificate, verdict: Verdict, key: PrivateKey) -> StoreResult:
