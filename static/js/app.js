@@ -215,11 +215,28 @@ function showLostContact(isLost) {
   const note = document.getElementById("lost-contact");
   if (note) note.hidden = !isLost;
 }
-for (const type of ["htmx:sendError", "htmx:timeout", "htmx:responseError"]) {
+for (const type of ["htmx:sendError", "htmx:timeout"]) {
   document.addEventListener(type, () => showLostContact(true));
 }
+
+// A refusal comes as a page of its own; its words are shown on this one.
+document.addEventListener("htmx:responseError", (event) => {
+  const { status, responseText } = event.detail.xhr;
+  const refusal = new DOMParser().parseFromString(responseText, "text/html");
+  const words = [...refusal.querySelectorAll("main h1, main p")].map((part) => part.textContent.trim());
+  const note = document.getElementById("refusal");
+  if (status >= 500 || !note || words.length === 0) {
+    showLostContact(true);
+    return;
+  }
+  note.querySelector("div").textContent = `${words[0]}. ${words.slice(1).join(" ")}`;
+  note.hidden = false;
+});
 document.addEventListener("htmx:afterOnLoad", (event) => {
-  if (event.detail.successful) showLostContact(false);
+  if (!event.detail.successful) return;
+  showLostContact(false);
+  const note = document.getElementById("refusal");
+  if (note) note.hidden = true;
 });
 
 function enliven(scope) {

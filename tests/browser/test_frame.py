@@ -157,6 +157,21 @@ def test_a_panel_that_does_not_answer_is_said(page: Page) -> None:
     expect(note).to_be_hidden()
 
 
+def test_a_refusal_is_told_on_the_page(page: Page) -> None:
+    page.goto(AUDIT)
+    page.route(
+        "**/audit/?*",
+        lambda route: route.fulfill(
+            status=403,
+            content_type="text/html",
+            body="<main><h1>You may look</h1><p>Your role is viewer.</p></main>",
+        ),
+    )
+    page.get_by_label("Outcome").select_option("failed")
+    expect(page.get_by_text("You may look. Your role is viewer.")).to_be_visible()
+    expect(page.get_by_text("The panel did not answer.")).to_be_hidden()
+
+
 def test_a_table_sorts_by_its_headers(page: Page) -> None:
     page.goto(AUDIT)
     page.evaluate(
