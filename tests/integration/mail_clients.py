@@ -22,6 +22,13 @@ def trust(certificate: Path) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=str(certificate))
 
 
+def _context(sandbox: Sandbox, trusted: Path | None) -> ssl.SSLContext:
+    """Return a context that trusts ``trusted``, or what the sandbox was born with."""
+    context = trust(trusted or sandbox.certificate)
+    context.check_hostname = False
+    return context
+
+
 def compose_message(sender: str, recipient: str, subject: str) -> EmailMessage:
     """Return a small message."""
     message = EmailMessage()
@@ -37,19 +44,20 @@ def deliver_on_port_25(sandbox: Sandbox, recipient: str, subject: str) -> None:
         client.send_message(compose_message("sender@example.org", recipient, subject))
 
 
-def submit(sandbox: Sandbox, subject: str, *, service: str = "submission") -> None:
+def submit(
+    sandbox: Sandbox, subject: str, *, service: str = "submission", trusted: Path | None = None
+) -> None:
     """Send one message to the mailbox by submission with login; TLS is verified."""
     settings = sandbox.settings
-    with connect_submission(sandbox, service) as client:
+    with connect_submission(sandbox, service, trusted) as client:
         client.login(settings.mailbox, settings.mailbox_password)
         client.send_message(compose_message(settings.mailbox, settings.mailbox, subject))
 
 
-def connect_submission(sandbox: Sandbox, service: str) -> smtplib.SMTP:
+def connect_submission(sandbox: Sandbox, service: str, trusted: Path | None = None) -> smtplib.SMTP:
     """Return an SMTP client inside TLS: at once on submissions, by STARTTLS on submission."""
     settings = sandbox.settings
-    context = trust(sandbox.certificate)
-    context.check_hostname = False
+    context = _context(sandbox, trusted)
     port = settings.ports[service]
     if service == "submissions":
         return smtplib.SMTP_SSL(settings.address, port, timeout=_TIMEOUT, context=context)
@@ -58,11 +66,12 @@ def connect_submission(sandbox: Sandbox, service: str) -> smtplib.SMTP:
     return client
 
 
-def connect_imap(sandbox: Sandbox, *, service: str = "imaps") -> imaplib.IMAP4:
+def connect_imap(
+    sandbox: Sandbox, *, service: str = "imaps", trusted: Path | None = None
+) -> imaplib.IMAP4:
     """Return an IMAP client that is logged in, over TLS or by STARTTLS."""
     settings = sandbox.settings
-    context = trust(sandbox.certificate)
-    context.check_hostname = False
+    context = _context(sandbox, trusted)
     port = settings.ports[service]
     client: imaplib.IMAP4
     if service == "imaps":
@@ -74,9 +83,11 @@ def connect_imap(sandbox: Sandbox, *, service: str = "imaps") -> imaplib.IMAP4:
     return client
 
 
-def list_subjects_by_imap(sandbox: Sandbox, *, service: str = "imaps") -> list[str]:
+def list_subjects_by_imap(
+    sandbox: Sandbox, *, service: str = "imaps", trusted: Path | None = None
+) -> list[str]:
     """Return the subjects of all messages in the inbox."""
-    client = connect_imap(sandbox, service=service)
+    client = connect_imap(sandbox, service=service, trusted=trusted)
     try:
         client.select("INBOX", readonly=True)
         _, found = client.search(None, "ALL")
@@ -91,11 +102,10 @@ def list_subjects_by_imap(sandbox: Sandbox, *, service: str = "imaps") -> list[s
         client.logout()
 
 
-def list_subjects_by_pop3s(sandbox: Sandbox) -> list[str]:
+def list_subjects_by_pop3s(sandbox: Sandbox, trusted: Path | None = None) -> list[str]:
     """Return the subjects of all messages, read over POP3 with TLS."""
     settings = sandbox.settings
-    context = trust(sandbox.certificate)
-    context.check_hostname = False
+    context = _context(sandbox, trusted)
     client = poplib.POP3_SSL(
         settings.address, settings.ports["pop3s"], context=context, timeout=_TIMEOUT
     )
@@ -111,12 +121,14 @@ def list_subjects_by_pop3s(sandbox: Sandbox) -> list[str]:
         client.quit()
 
 
-def wait_for_subject(sandbox: Sandbox, subject: str, *, service: str = "imaps") -> None:
+def wait_for_subject(
+    sandbox: Sandbox, subject: str, *, service: str = "imaps", trusted: Path | None = None
+) -> None:
     """Wait until a message is in the inbox; fail when it does not come."""
     deadline = time.monotonic() + _DELIVERY_LIMIT
     subjects: list[str] = []
     while time.monotonic() < deadline:
-        subjects = list_subjects_by_imap(sandbox, service=service)
+        subjects = list_subjects_by_imap(sandbox, service=service, trusted=trusted)
         if subject in subjects:
             return
         time.sleep(0.05)
