@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from mailadmin.mailconf import block, main_cf, master_cf, material
+from mailadmin.mailconf.addresses import is_collision
+from mailadmin.mailconf.logical_lines import split_lines
 from mailadmin.mailconf.master_cf import Entry
 from mailadmin.mailconf.profiles import PROFILES
 from mailadmin.mailconf.services import SERVICES, Daemon, TlsMode
@@ -23,17 +26,24 @@ _REPLACED = ("smtpd_use_tls", "smtpd_enforce_tls", "smtpd_tls_exclude_ciphers")
 _ASK_FOR_LOGIN = (
     "permit_sasl_authenticated, check_sender_access static:{530 5.7.0 Authentication required}"
 )
-_OUR_OPTIONS = frozenset(
+_RESTRICTIONS = (
+    "smtpd_client_restrictions", "smtpd_helo_restrictions", "smtpd_sender_restrictions",
+    "smtpd_recipient_restrictions", "smtpd_relay_restrictions",
+)  # fmt: skip
+# What an admin's own service can say without losing anything to ours.
+_USUAL_RESTRICTIONS: tuple[list[str], ...] = ([], ["permit_sasl_authenticated", "reject"])
+# With -o a service would keep its own version of what main.cf now says for all.
+_OUR_OPTIONS_ON_25 = frozenset(
     {
-        "syslog_name", "smtpd_tls_security_level", "smtpd_tls_wrappermode", "smtpd_tls_auth_only",
-        "smtpd_tls_chain_files", "smtpd_sasl_auth_enable", "smtpd_delay_reject",
-        "smtpd_client_restrictions", "smtpd_helo_restrictions", "smtpd_sender_restrictions",
-        "smtpd_recipient_restrictions", "smtpd_relay_restrictions", "milter_macro_daemon_name",
+        *_REPLACED, *_REPLACED_CERTIFICATES, "smtpd_tls_chain_files", "smtpd_tls_security_level",
+        "smtpd_tls_wrappermode", "smtpd_tls_auth_only", "smtpd_tls_protocols",
+        "smtpd_tls_mandatory_protocols", "tls_server_sni_maps",
     }
 )  # fmt: skip
-_OUR_OPTIONS_ON_25 = frozenset(
-    {"smtpd_tls_security_level", "smtpd_tls_wrappermode", "smtpd_tls_chain_files"}
-)
+_OUR_OPTIONS = _OUR_OPTIONS_ON_25 | {
+    *_RESTRICTIONS, "syslog_name", "smtpd_sasl_auth_enable", "smtpd_delay_reject",
+    "milter_macro_daemon_name",
+}  # fmt: skip
 _NEW_COLUMNS = ("n", "-", "n", "-", "-")
 
 
@@ -107,45 +117,102 @@ def _client_options(listener: ListenerState) -> dict[str, str]:
 
 def find_problems(state: DesiredState, found: PostfixFiles) -> list[Problem]:
     """Return what on this host keeps the state from being rendered, or would surprise."""
-    problems: list[Problem] = []
-    for listener in _postfix_listeners(state):
-        for entry in _matching_entries(listener, found.master_cf):
-            if entry.command != "smtpd":
-                params = {"entry": entry.name, "command": entry.command}
-                problems.append(
-                    Problem(
-                        "postfix.service_not_understood", subject=listener.service, params=params
-                    )
-                )
-    settings = main_cf.read_parameters(found.main_cf)
-    wants_login = any(
-        item.is_enabled and item.definition.is_for_clients for item in _postfix_listeners(state)
+    texts = {"main.cf": found.main_cf, "master.cf": found.master_cf}
+    return [
+        *(
+            Problem("postfix.block_damaged", subject=name)
+            for name, text in texts.items()
+            if block.is_damaged(text)
+        ),
+        *(
+            problem
+            for listener in _postfix_listeners(state)
+            for problem in _listener_problems(state, listener, found)
+        ),
+    ]
+
+
+def _listener_problems(
+    state: DesiredState, listener: ListenerState, found: PostfixFiles
+) -> Iterator[Problem]:
+    matching = _matching_entries(listener, found.master_cf)
+    foreign = [entry for entry in matching if not _is_understood(entry)]
+    for entry in foreign:
+        is_as_wanted = _is_as_wanted(state, listener, entry)
+        yield Problem(
+            "postfix.service_not_understood",
+            Severity.WARNING if is_as_wanted else Severity.ERROR,
+            listener.service,
+            {"entry": entry.name, "command": entry.command},
+        )
+    if foreign or not (listener.is_enabled and listener.definition.is_for_clients):
+        return
+    earlier = _earlier_entry(listener, found.master_cf, matching)
+    if not _can_check_passwords(found, earlier):
+        yield Problem("postfix.sasl_not_configured", subject=listener.service)
+    lost = _lost_restrictions(listener, found.master_cf)
+    if lost:
+        params = {"settings": "; ".join(f"{name} = {value}" for name, value in lost.items())}
+        yield Problem("postfix.restrictions_replaced", Severity.WARNING, listener.service, params)
+
+
+def _can_check_passwords(found: PostfixFiles, entry: Entry | None) -> bool:
+    """Tell whether somebody chose where passwords are checked; the default is Cyrus, unset up."""
+    settings = main_cf.read_parameters(found.main_cf) | (entry.options if entry else {})
+    is_chosen = settings.get("smtpd_sasl_type", "cyrus") != "cyrus"
+    return is_chosen or bool(settings.get("smtpd_sasl_path"))
+
+
+def _is_understood(entry: Entry) -> bool:
+    return entry.command == "smtpd"
+
+
+def _is_as_wanted(state: DesiredState, listener: ListenerState, entry: Entry) -> bool:
+    """Tell whether a service that is not ours to write already does what the state wants.
+
+    postscreen(8) on port 25 does: it takes TLS and the default certificate from main.cf.
+    """
+    return (
+        listener.is_enabled
+        and entry.address_and_port == (listener.address, listener.port)
+        and not service_options(state, listener, live="")
     )
-    if (
-        wants_login
-        and not settings.get("smtpd_sasl_path")
-        and (settings.get("smtpd_sasl_type", "cyrus") == "cyrus")
-    ):
-        problems.append(Problem("postfix.sasl_not_configured", Severity.ERROR, "submission"))
-    return problems
+
+
+def _lost_restrictions(listener: ListenerState, text: str) -> dict[str, str]:
+    """Return the restrictions of the admin's own service that ours would replace.
+
+    Once the block holds the service, this has been seen and applied.
+    """
+    if _own_entries(text, listener.service):
+        return {}
+    entry = master_cf.find_effective(_matching_entries(listener, block.remove_block(text)))
+    return {
+        name: value
+        for name, value in (entry.options if entry else {}).items()
+        if name in _RESTRICTIONS and value.replace(",", " ").split() not in _USUAL_RESTRICTIONS
+    }
 
 
 def _render_master_cf(state: DesiredState, text: str, *, live: str) -> str:
+    original = block.remove_block(text)
+    fresh = _new_entry(original)
     taken: list[Entry] = []
     content: list[str] = []
     for listener in _postfix_listeners(state):
-        matching = _matching_entries(listener, block.remove_block(text))
+        matching = _matching_entries(listener, original)
+        if not all(map(_is_understood, matching)):
+            continue
         taken += matching
-        earlier = _earlier_entry(listener, text, matching)
         ours = _OUR_OPTIONS if listener.definition.is_for_clients else _OUR_OPTIONS_ON_25
         entry = replace(
-            earlier.without_options(ours) if earlier else _new_entry(text),
+            (_earlier_entry(listener, text, matching) or fresh).without_options(ours),
             name=master_cf.entry_name(listener.address, listener.port),
         )
         if listener.is_enabled:
             options = service_options(state, listener, live=live)
             content.append(f"# {listener.service}\n{entry.with_options(options).as_text()}")
-        elif entry.words:
+        elif entry.words or entry.columns != fresh.columns:
             # What an admin had set here comes back when the port is opened again.
             content.append(f"# {listener.service}\n{entry.as_text(mark=master_cf.OFF)}")
     return master_cf.replace_entries(text, taken, "".join(content))
@@ -163,23 +230,28 @@ def _matching_entries(listener: ListenerState, text: str) -> list[Entry]:
         where = entry.address_and_port
         if where is None or where[1] not in ports:
             continue
-        if ANY_ADDRESS in (where[0], listener.address) or where[0] == listener.address:
+        if is_collision(where[0], listener.address):
             found.append(entry)
     return found
 
 
 def _earlier_entry(listener: ListenerState, text: str, matching: list[Entry]) -> Entry | None:
     """Return the entry whose columns and foreign options live on: ours first, then the admin's."""
-    section = _block_section(text, listener.service)
-    own = [*master_cf.read_entries(section), *master_cf.read_switched_off(section)]
-    return next(iter([*own, *matching]), None)
+    own = _own_entries(text, listener.service)
+    return own[0] if own else master_cf.find_effective(matching)
+
+
+def _own_entries(text: str, service: str) -> list[Entry]:
+    """Return what our block holds for a service, what is switched off last."""
+    section = _block_section(text, service)
+    return [*master_cf.read_entries(section), *master_cf.read_switched_off(section)]
 
 
 def _block_section(text: str, service: str) -> str:
     """Return the lines of our block under ``# service``, up to the next service."""
     wanted: list[str] = []
     is_inside = False
-    for line in block.read_block(text).splitlines(keepends=True):
+    for line in split_lines(block.read_block(text)):
         if line.startswith("# ") and line[2:].strip() in SERVICES:
             is_inside = line[2:].strip() == service
         elif is_inside:
@@ -189,7 +261,7 @@ def _block_section(text: str, service: str) -> str:
 
 def _new_entry(text: str) -> Entry:
     """Return a fresh smtpd service, chrooted the way the host's other smtpd services are."""
-    others = [item for item in master_cf.read_entries(text) if item.command == "smtpd"]
+    others = [item for item in master_cf.read_entries(text) if _is_understood(item)]
     columns = others[0].columns if others else _NEW_COLUMNS
     return Entry("", "inet", ("n", columns[1], columns[2], "-", "-"), "smtpd")
 
@@ -200,7 +272,7 @@ def read_listeners(found: PostfixFiles) -> list[ListenerState]:
     A service that is not there gets the address of port 25: that is where it would be expected.
     """
     entries = {
-        name: _entry_on_port(found.master_cf, service.port) or _own_entry(found, name)
+        name: _own_entry(found, name) or _entry_on_port(found.master_cf, service.port)
         for name, service in SERVICES.items()
         if service.daemon is Daemon.POSTFIX
     }
@@ -214,7 +286,7 @@ def _as_listener(
 ) -> ListenerState:
     service = SERVICES[name]
     where = (entry and entry.address_and_port) or (usual_address, service.port)
-    is_clear = name == "smtp" and entry is not None and not _offers_tls(found)
+    is_clear = name == "smtp" and entry is not None and not _offers_tls(entry, found)
     return ListenerState(
         service=name,
         is_enabled=entry is not None,
@@ -225,18 +297,15 @@ def _as_listener(
     )
 
 
-def _offers_tls(found: PostfixFiles) -> bool:
-    settings = main_cf.read_parameters(found.main_cf)
+def _offers_tls(entry: Entry, found: PostfixFiles) -> bool:
+    settings = main_cf.read_parameters(found.main_cf) | entry.options
     level = settings.get("smtpd_tls_security_level", "")
-    return level in {"may", "encrypt"} or settings.get("smtpd_use_tls") == "yes"
+    return level in {"may", "encrypt"} or (not level and settings.get("smtpd_use_tls") == "yes")
 
 
 def _entry_on_port(text: str, port: int) -> Entry | None:
-    for entry in master_cf.read_entries(text):
-        where = entry.address_and_port
-        if where and where[1] == port:
-            return entry
-    return None
+    entries = ((entry, entry.address_and_port) for entry in master_cf.read_entries(text))
+    return master_cf.find_effective(entry for entry, where in entries if where and where[1] == port)
 
 
 def _own_entry(found: PostfixFiles, service: str) -> Entry | None:

@@ -132,6 +132,16 @@ PROBLEMS: dict[str, Promise] = {
         "nobody could log in to send mail. Set both in main.cf, usually “dovecot” and "
         "“private/auth”."
     ),
+    "postfix.block_damaged": _(
+        "The marks around the panel’s own lines in %(subject)s do not pair up any more, so nobody "
+        "can say which lines are whose. Nothing is written. Put back “# BEGIN mailadmin.” before "
+        "and “# END mailadmin” after them, with your own lines outside, then look again."
+    ),
+    "postfix.restrictions_replaced": _(
+        "%(who)s has rules of its own in master.cf (%(settings)s). The panel’s take their place: "
+        "whoever sends there logs in first, and nothing else is checked. Yours are kept as "
+        "comments."
+    ),
     "postfix.service_not_understood": _(
         "The service “%(entry)s” in master.cf runs %(command)s, which the panel does not manage. "
         "It is left alone; change it by hand or leave %(who)s as it is."
