@@ -6,14 +6,19 @@ import difflib
 import re
 from dataclasses import dataclass
 
+from mailadmin.mailconf.block import SET_ASIDE
+from mailadmin.mailconf.logical_lines import WHITE_SPACE, split_lines
+from mailadmin.mailconf.master_cf import OFF
+
 REDACTED = "[redacted]"
-_SECRET_SETTING = re.compile(
-    r"(?i)^(?P<head>.*?\b[\w.]*(?:passw(?:or)?d|secret|passphrase|api_key|token)\w*\s*=\s*)"
-    r"(?P<value>\S.*)$"
+_SECRET_NAME = re.compile(
+    r"(?i)(?:passw(?:or)?d|secret|passphrase|api_?key|token|(?<![^\W_])(?:dn)?pass(?!\w))"
+    r"\w*\s*=[ \t]*"
 )
-_SECRET_IN_ADDRESS = re.compile(r"(?P<head>://[^/\s:@]+:)[^/\s@]+(?=@)")
-_KEY_BEGIN = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----")
-_KEY_END = re.compile(r"-----END [A-Z0-9 ]*PRIVATE KEY-----")
+_SECRET_IN_ADDRESS = re.compile(r"(?P<head>://[^/\s:@]*:)[^/\s]+(?=@)")
+_KEY_MARK = re.compile(r"-----(?P<which>BEGIN|END) [A-Z0-9 ]*PRIVATE KEY-----")
+_NAME_SO_FAR = re.compile(r"[\w.-]*")
+_ESCAPED_BYTES = range(0xDC80, 0xDD00)  # what "surrogateescape" makes of bytes that are not UTF-8
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,33 +38,96 @@ def compare(name: str, before: str, after: str) -> FileDiff | None:
     if before == after:
         return None
     lines = difflib.unified_diff(
-        redact(before).splitlines(),
-        redact(after).splitlines(),
-        name,
-        name,
-        "now",
-        "wanted",
-        lineterm="",
+        _shown_lines(before), _shown_lines(after), name, name, "now", "wanted", lineterm=""
     )
     return FileDiff(name, tuple(lines))
 
 
 def redact(text: str) -> str:
     """Return the text with private keys and the values of secret settings blotted out."""
-    lines: list[str] = []
-    is_in_key = False
-    for line in text.splitlines():
-        if is_in_key:
-            is_in_key = not _KEY_END.search(line)
-            continue
-        if _KEY_BEGIN.search(line):
-            is_in_key = not _KEY_END.search(line)
-            lines.append(REDACTED)
-            continue
-        lines.append(_redact_line(line))
-    return "\n".join(lines) + ("\n" if text.endswith("\n") else "")
+    redaction = _Redaction()
+    return "".join(redaction.redact_line(line) for line in split_lines(text))
 
 
-def _redact_line(line: str) -> str:
-    line = _SECRET_SETTING.sub(rf"\g<head>{REDACTED}", line)
-    return _SECRET_IN_ADDRESS.sub(rf"\g<head>{REDACTED}", line)
+class _Redaction:
+    """Goes through a file line by line and knows where a secret goes on in the next line."""
+
+    def __init__(self) -> None:
+        self._is_in_key = False
+        # How the setting began whose value is secret, and how many braces it has left open.
+        self._mark: str | None = None
+        self._is_parameter = False
+        self._open_braces = 0
+
+    def redact_line(self, line: str) -> str:
+        """Return what may be shown of the line; nothing for a line inside a key."""
+        was_in_key = self._is_in_key
+        for found in _KEY_MARK.finditer(line):
+            self._is_in_key = found["which"] == "BEGIN"
+        if was_in_key:
+            return ""
+        end = "\n" if line.endswith("\n") else ""
+        if _KEY_MARK.search(line):
+            return REDACTED + end
+        return _SECRET_IN_ADDRESS.sub(rf"\g<head>{REDACTED}", self._redact_setting(line))
+
+    def _redact_setting(self, line: str) -> str:
+        end = "\n" if line.endswith("\n") else ""
+        mark = _mark_of(line)
+        rest = line.removeprefix(mark)
+        if self._is_continued_by(mark, rest):
+            self._open_braces += rest.count("{") - rest.count("}")
+            indent = rest[: len(rest) - len(rest.lstrip(WHITE_SPACE))]
+            return f"{mark}{indent}{REDACTED}{end}"
+        found = _SECRET_NAME.search(rest)
+        if not found:
+            return line
+        self._mark = mark
+        self._is_parameter = bool(_NAME_SO_FAR.fullmatch(rest, 0, found.start()))
+        self._open_braces = rest.count("{") - rest.count("}")
+        is_value_here = bool(rest[found.end() :].strip(WHITE_SPACE))
+        return f"{mark}{rest[: found.end()]}{REDACTED * is_value_here}{end}"
+
+    def _is_continued_by(self, mark: str, rest: str) -> bool:
+        """Tell whether the line belongs to the secret value above it.
+
+        White space continues a parameter of main.cf; in master.cf only inside of braces does a
+        value go on. Comments and blank lines in between end nothing.
+        """
+        if mark != self._mark or not rest.strip(WHITE_SPACE):
+            return False
+        is_continuation = rest[0] in WHITE_SPACE
+        if mark == "#":
+            # After the hash of a comment one space is usual.
+            is_continuation = is_continuation and rest[1] in WHITE_SPACE
+        if is_continuation and (self._is_parameter or self._open_braces > 0):
+            return True
+        self._mark = None
+        return False
+
+
+def _mark_of(line: str) -> str:
+    """Return what makes the line a comment: our marks, or the hash of somebody else."""
+    return next((mark for mark in (SET_ASIDE, OFF, "#") if line.startswith(mark)), "")
+
+
+def _shown_lines(text: str) -> list[str]:
+    """Return redacted lines without their ends, fit for any page.
+
+    A carriage return, or bytes that are not UTF-8 (a comment in Latin-1), are shown as escapes:
+    they could not be told apart, or not be written to a page, otherwise.
+    """
+    return [_escape(line.removesuffix("\n")) for line in split_lines(redact(text))]
+
+
+def _escape(line: str) -> str:
+    return "".join(
+        character if character.isprintable() or character == "\t" else _escaped(character)
+        for character in line
+    )
+
+
+def _escaped(character: str) -> str:
+    if ord(character) in _ESCAPED_BYTES:
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")
