@@ -167,4 +167,4 @@ def reload_part(text: str) -> str:
     lines = [line for line in text.splitlines() if not _REREAD.match(line.strip())]
     kept = "\n".join(lines)
     # A host name's block, and a protocol's that held only a certificate, are empty now.
-    return re.sub(r"(?:local_name|protocol) [^{\n]* \{\n\}\n*", "", kept)
+    return re.sub(r"(?:local_name|protocol) [^{\n]* \{\n\}\n*", "", kept).rstrip("\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -9,6 +10,8 @@ from mailadmin.mailconf.services import SERVICES, Daemon, TlsMode
 from mailadmin.mailconf.state import ANY_ADDRESS, ListenerState
 
 Path = tuple[str, ...]
+# A value may end with a brace too, so a section is what does not look like a setting.
+_SETTING = re.compile(r"([^\s=#]+)\s*=\s*(.*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,21 +44,17 @@ def _settings(text: str) -> Iterator[tuple[Path, str]]:
     path: list[str] = []
     for line in text.splitlines():
         stripped = line.strip()
-        if stripped.endswith("{"):
+        setting = _SETTING.match(stripped)
+        if setting:
+            yield (*path, setting[1]), setting[2]
+        elif stripped.endswith("{"):
             path.append(stripped[:-1].strip())
         elif stripped == "}":
             path = path[:-1]
-        elif "=" in stripped and not stripped.startswith("#"):
-            name, _, value = stripped.partition("=")
-            yield (*path, name.strip()), value.strip()
 
 
 def read_listeners(settings: DovecotSettings, protocols: frozenset[str]) -> list[ListenerState]:
     """Return Dovecot's listeners as they are now; a protocol that is not switched on is closed."""
-    is_clear_allowed = (
-        settings.get("disable_plaintext_auth") == "no"
-        or settings.get("auth_allow_cleartext") == "yes"
-    )
     found: list[ListenerState] = []
     for name, service in SERVICES.items():
         if service.daemon is not Daemon.DOVECOT:
@@ -66,7 +65,7 @@ def read_listeners(settings: DovecotSettings, protocols: frozenset[str]) -> list
         number = int(port) if port.isdecimal() else 0
         own_address = settings.get(*where, "address") or settings.get(*where, "listen")
         is_upgrade = service.usual_tls_mode is TlsMode.STARTTLS
-        is_clear = is_upgrade and (is_clear_allowed or settings.get("ssl") == "no")
+        is_clear = is_upgrade and _is_clear_allowed(settings, service.protocol)
         found.append(
             ListenerState(
                 service=name,
@@ -78,6 +77,15 @@ def read_listeners(settings: DovecotSettings, protocols: frozenset[str]) -> list
             )
         )
     return found
+
+
+def _is_clear_allowed(settings: DovecotSettings, protocol: str) -> bool:
+    """Tell whether a password may come without TLS; ``ssl = required`` forbids it whatever else."""
+    ssl, old, new = (
+        settings.get(f"protocol {protocol}", name) or settings.get(name)
+        for name in ("ssl", "disable_plaintext_auth", "auth_allow_cleartext")
+    )
+    return ssl == "no" or (ssl != "required" and (old == "no" or new == "yes"))
 
 
 def _one_address(listen: str) -> str:
