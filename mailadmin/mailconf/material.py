@@ -72,13 +72,18 @@ def manifest(state: DesiredState) -> str:
         lines = [name, f"  leaf SHA-256  {fingerprint}"]
         if certificate:
             # A certificate can hold thousands of names; the diff stays legible.
-            shown = ", ".join(certificate.names[:20])
+            shown = ", ".join(map(_printable, certificate.names[:20]))
             hidden = len(certificate.names) - 20
             lines.append(f"  names         {shown}" + (f" and {hidden} more" * (hidden > 0)))
             lines.append(f"  valid until   {certificate.not_after:%Y-%m-%d %H:%M} UTC")
             lines.append(f"  chain         {_chain_words(certificate.chain_pem)}")
         blocks.append("\n".join(lines) + "\n")
     return "\n".join(blocks)
+
+
+def _printable(name: str) -> str:
+    """Return the name, with escapes for what would break the line or cannot be encoded."""
+    return name if name.isprintable() else name.encode("unicode_escape").decode("ascii")
 
 
 def _chain_words(chain_pem: str) -> str:

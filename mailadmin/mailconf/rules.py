@@ -36,9 +36,15 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import datetime
 
+from mailadmin.mailconf.addresses import is_collision
 from mailadmin.mailconf.profiles import PROFILES
 from mailadmin.mailconf.services import Daemon, Protocol, TlsMode
-from mailadmin.mailconf.state import ANY_ADDRESS, DesiredState, ListenerState
+from mailadmin.mailconf.state import (
+    ANY_ADDRESS,
+    CertificateMaterial,
+    DesiredState,
+    ListenerState,
+)
 from mailadmin.pki.names import is_covered
 from mailadmin.pki.problems import Param, Problem, Severity
 
@@ -128,13 +134,11 @@ def _login_rules(listener: ListenerState) -> Iterator[Problem]:
 
 
 def _port_rules(state: DesiredState) -> Iterator[Problem]:
-    """Two listeners collide on one address, and ``*`` collides with every address."""
+    """Two listeners collide on one address, and one for every address with all others."""
     by_port: dict[int, list[ListenerState]] = defaultdict(list)
     for listener in state.enabled_listeners:
         for other in by_port[listener.port]:
-            if ANY_ADDRESS in (listener.address, other.address) or (
-                listener.address == other.address
-            ):
+            if is_collision(listener.address, other.address):
                 yield Problem(
                     "listener.duplicate_port",
                     subject=listener.service,
@@ -148,24 +152,32 @@ def _port_rules(state: DesiredState) -> Iterator[Problem]:
 
 
 def _certificate_rules(state: DesiredState, now: datetime) -> Iterator[Problem]:
-    for fingerprint in _served_fingerprints(state):
+    served = _served_fingerprints(state)
+    for fingerprint in state.used_fingerprints:
         certificate = state.certificate(fingerprint)
         if certificate is None:
             yield Problem("certificate.unknown", subject=fingerprint)
-            continue
-        params: dict[str, Param] = {"label": certificate.label}
-        if certificate.not_after <= now:
-            params["not_after"] = certificate.not_after.isoformat()
-            yield Problem("certificate.expired", subject=fingerprint, params=params)
-        if certificate.not_before > now:
-            params["not_before"] = certificate.not_before.isoformat()
-            yield Problem("certificate.not_yet_valid", subject=fingerprint, params=params)
+        elif fingerprint in served:
+            yield from _validity_rules(certificate, now)
 
 
-def _served_fingerprints(state: DesiredState) -> list[str]:
+def _validity_rules(certificate: CertificateMaterial, now: datetime) -> Iterator[Problem]:
+    fingerprint = certificate.fingerprint
+    if certificate.not_after <= now:
+        params: dict[str, Param] = {
+            "label": certificate.label,
+            "not_after": certificate.not_after.isoformat(),
+        }
+        yield Problem("certificate.expired", subject=fingerprint, params=params)
+    if certificate.not_before > now:
+        params = {"label": certificate.label, "not_before": certificate.not_before.isoformat()}
+        yield Problem("certificate.not_yet_valid", subject=fingerprint, params=params)
+
+
+def _served_fingerprints(state: DesiredState) -> set[str]:
     used = {binding.certificate for binding in state.sni_bindings}
     used |= {state.certificate_for(item) for item in state.enabled_listeners if item.is_encrypted}
-    return sorted(used - {""})
+    return used - {""}
 
 
 def _sharing_rules(state: DesiredState) -> Iterator[Problem]:
