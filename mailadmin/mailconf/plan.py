@@ -23,7 +23,7 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One difference. ``subject`` is a service, a host name, or ``server``."""
+    """One difference. ``subject`` is a service, a host name, a fingerprint, or ``server``."""
 
     code: str
     effect: Effect
@@ -53,6 +53,7 @@ def describe_changes(before: DesiredState, after: DesiredState) -> tuple[Change,
             for change in _listener_changes(before, after, listener)
         ),
         *_sni_changes(before, after),
+        *_chain_changes(before, after),
     )
 
 
@@ -129,6 +130,21 @@ def _sni_changes(before: DesiredState, after: DesiredState) -> Iterator[Change]:
         code = "sni.bound" if not old else "sni.unbound" if not new else "sni.changed"
         labels = _labels(before, old, after, new)
         yield Change(code, Effect.CERTIFICATE, host_name, labels)
+
+
+def _chain_changes(before: DesiredState, after: DesiredState) -> Iterator[Change]:
+    """The leaf stays and its intermediates change: the usual repair of an incomplete chain."""
+    for fingerprint in after.used_fingerprints:
+        old, new = before.certificate(fingerprint), after.certificate(fingerprint)
+        if fingerprint not in before.used_fingerprints or not old or not new:
+            continue
+        if old.chain_digest != new.chain_digest:
+            yield Change(
+                "certificate.chain_changed",
+                Effect.CERTIFICATE,
+                fingerprint,
+                {"label": new.label, "has_chain": int(bool(new.chain_digest))},
+            )
 
 
 def _labels(before: DesiredState, old: str, after: DesiredState, new: str) -> dict[str, str | int]:

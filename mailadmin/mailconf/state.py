@@ -7,12 +7,15 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Self
+from typing import Self, TypeVar
 
 from mailadmin.mailconf.services import SERVICES, Service, TlsMode
 
 ANY_ADDRESS = "*"
 DEFAULT_PROFILE = "intermediate"
+
+
+_Named = TypeVar("_Named")
 
 
 class StateError(ValueError):
@@ -66,6 +69,17 @@ class CertificateMaterial:
     leaf_pem: str = field(default="", repr=False)
     chain_pem: str = field(default="", repr=False)
     key_pem: str = field(default="", repr=False)
+    # What a state without PEM remembers of the chain; see ``chain_digest``.
+    known_chain: str = ""
+
+    @property
+    def chain_digest(self) -> str:
+        """Return a SHA-256 over the chain; empty if there is none.
+
+        Two states with the same leaf but another chain serve something else.
+        """
+        chain = self.chain_pem.strip()
+        return hashlib.sha256(chain.encode()).hexdigest() if chain else self.known_chain
 
     def as_dict(self, *, with_pem: bool, with_key: bool) -> dict[str, object]:
         """Return the JSON form; a snapshot kept in the database has neither PEM nor key."""
@@ -75,6 +89,7 @@ class CertificateMaterial:
             "names": list(self.names),
             "not_before": self.not_before.isoformat(),
             "not_after": self.not_after.isoformat(),
+            "chain_digest": self.chain_digest,
         }
         if with_pem:
             shown |= {"leaf_pem": self.leaf_pem, "chain_pem": self.chain_pem}
@@ -154,10 +169,15 @@ class DesiredState:
             host_name=_text(value, "host_name"),
             tls_profile=_text(value, "tls_profile"),
             default_certificate=_text(value, "default_certificate"),
-            listeners=tuple(_listener(item) for item in _rows(value, "listeners")),
-            sni_bindings=tuple(
-                SniBinding(_text(item, "host_name"), _text(item, "certificate"))
-                for item in _rows(value, "sni_bindings")
+            listeners=_without_twins(
+                [_listener(item) for item in _rows(value, "listeners")], "service"
+            ),
+            sni_bindings=_without_twins(
+                [
+                    SniBinding(_text(item, "host_name"), _text(item, "certificate"))
+                    for item in _rows(value, "sni_bindings")
+                ],
+                "host_name",
             ),
             certificates=tuple(_material(item) for item in _rows(value, "certificates")),
         )
@@ -169,11 +189,27 @@ class DesiredState:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _without_twins(items: list[_Named], name: str) -> tuple[_Named, ...]:
+    """Return the items. Raises :class:`StateError` if two are about the same."""
+    if len({getattr(item, name) for item in items}) < len(items):
+        raise StateError(f"{name} is named twice")
+    return tuple(items)
+
+
 def _text(value: Mapping[str, object], name: str) -> str:
     found = value.get(name, "")
-    if not isinstance(found, str):
+    # JSON can hold halves of a character, which no file can (RFC 8259 8.2).
+    if not isinstance(found, str) or not _is_encodable(found):
         raise StateError(f"{name} is not text")
     return found
+
+
+def _is_encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _truth(value: Mapping[str, object], name: str) -> bool:
@@ -223,8 +259,11 @@ def _listener(value: Mapping[str, object]) -> ListenerState:
 
 def _material(value: Mapping[str, object]) -> CertificateMaterial:
     names = value.get("names", [])
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+    if not isinstance(names, list) or not all(
+        isinstance(name, str) and _is_encodable(name) for name in names
+    ):
         raise StateError("names is not a list of text")
+    chain_pem = _text(value, "chain_pem")
     return CertificateMaterial(
         fingerprint=_text(value, "fingerprint"),
         label=_text(value, "label"),
@@ -232,6 +271,7 @@ def _material(value: Mapping[str, object]) -> CertificateMaterial:
         not_before=_moment(value, "not_before"),
         not_after=_moment(value, "not_after"),
         leaf_pem=_text(value, "leaf_pem"),
-        chain_pem=_text(value, "chain_pem"),
+        chain_pem=chain_pem,
         key_pem=_text(value, "key_pem"),
+        known_chain="" if chain_pem else _text(value, "chain_digest"),
     )

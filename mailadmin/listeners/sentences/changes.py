@@ -72,6 +72,12 @@ def _choose_certificate(_subject: str, params: _Params) -> Promise:
     return _("%(who)s will serve %(after)s instead of %(before)s.")
 
 
+def _choose_chain(_subject: str, params: _Params) -> Promise:
+    if params["has_chain"]:
+        return _("%(label)s will be sent with other intermediate certificates than now.")
+    return _("%(label)s will be sent without the intermediate certificates it has now.")
+
+
 CHANGES: dict[str, Promise | _Choose] = {
     "host_name.changed": _("The server will be called %(after)s instead of %(before)s."),
     "tls_profile.changed": _("Encrypted connections will use %(after)s instead of %(before)s."),
@@ -83,6 +89,7 @@ CHANGES: dict[str, Promise | _Choose] = {
     "listener.login_dropped": _("%(who)s will take mail without a login."),
     "listener.login_required": _("%(who)s will ask for a login."),
     "listener.certificate_changed": _choose_certificate,
+    "certificate.chain_changed": _choose_chain,
     "sni.bound": _("Clients that ask for %(name)s will be shown %(after)s."),
     "sni.unbound": _(
         "Clients that ask for %(name)s will be shown what all others are shown, "
