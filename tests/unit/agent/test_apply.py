@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+import mailadmin.agent.host as host_module
 from mailadmin.agent.planner import make_plan
 from mailadmin.agent.protocol import AgentError, Outcome, StepStatus
 from mailadmin.mailconf.proof import Seen
@@ -285,8 +286,6 @@ def test_what_fails_after_the_journal_is_taken_back(
 def test_each_file_that_cannot_be_put_in_place_is_taken_back(
     machine: Machine, wanted: DesiredState, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    import mailadmin.agent.host as host_module
-
     put = host_module.replace_file
     count = 0
 
