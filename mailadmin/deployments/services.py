@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from typing import Any
 
 from django.db import transaction
 from django.db.models import Max
@@ -43,15 +42,24 @@ def request_plan(*, actor: Actor, server: MailServer) -> Plan:
     return plan
 
 
-@transaction.atomic
 def request_deployment(
     *, actor: Actor, server: MailServer, plan: Plan, reason: str = ""
 ) -> Deployment:
     """Queue the reviewed plan, exactly as it was reviewed.
 
     Raises :class:`ChangeRefusedError` when the plan is not ready, forbids applying, or is no longer
-    what is wanted, and while another deployment is under way.
+    what is wanted, and while another deployment is under way; the refusal is recorded.
     """
+    try:
+        return _queue_deployment(actor, server, plan, reason)
+    except ChangeRefusedError as refused:
+        # Outside the transaction that was rolled back: who tried, and why not, is kept.
+        _record_refusal(actor, plan, refused, reason)
+        raise
+
+
+@transaction.atomic
+def _queue_deployment(actor: Actor, server: MailServer, plan: Plan, reason: str) -> Deployment:
     server = lock_server(server)
     _refuse_unready(plan)
     state = desired_state(server)
@@ -199,7 +207,21 @@ def _record_baseline(actor: Actor, server: MailServer) -> None:
     )
 
 
-def _record_deployment(actor: Actor, deployment: Deployment, verb: str, **more: Any) -> None:
+@transaction.atomic
+def _record_refusal(actor: Actor, plan: Plan, refused: ChangeRefusedError, reason: str) -> None:
+    record_event(
+        actor=actor,
+        verb="deployment.refused",
+        object_type="plan",
+        object_id=plan.pk,
+        object_label=plan.digest[:16],
+        outcome="refused",
+        reason=reason,
+        evidence={"problems": [problem.as_dict() for problem in refused.problems]},
+    )
+
+
+def _record_deployment(actor: Actor, deployment: Deployment, verb: str) -> None:
     record_event(
         actor=actor,
         verb=verb,
@@ -208,5 +230,4 @@ def _record_deployment(actor: Actor, deployment: Deployment, verb: str, **more: 
         object_label=f"#{deployment.number}",
         reason=deployment.reason,
         after={"changes": deployment.changes, "plan": deployment.plan_digest},
-        **more,
     )

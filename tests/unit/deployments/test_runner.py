@@ -236,6 +236,9 @@ def test_what_was_not_reviewed_is_not_applied(
         services.request_deployment(actor=actor, server=server, plan=plan)
     assert refused.value.problems[0].code == "plan.outdated"
     assert not Deployment.objects.exists()
+    event = AuditEvent.objects.get(verb="deployment.refused")
+    assert (event.actor_name, event.outcome) == ("ada", "refused")
+    assert event.evidence["problems"][0]["code"] == "plan.outdated"
 
 
 def test_a_plan_with_errors_is_not_applied(
