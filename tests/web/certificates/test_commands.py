@@ -255,3 +255,9 @@ def test_no_key_is_ever_printed(ca: ThrowawayCa, issued: Issued, keep: Keep) -> 
     ):
         _code, out, err = run(*command)
         assert line not in out + err
+
+
+def test_a_dash_reads_standard_input(issued: Issued, monkeypatch: pytest.MonkeyPatch) -> None:
+    stdin = io.TextIOWrapper(io.BytesIO(issued.fullchain_pem + issued.key_pem))
+    monkeypatch.setattr("sys.stdin", stdin)
+    assert inspect("-")[0] == 0

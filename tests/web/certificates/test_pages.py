@@ -234,6 +234,18 @@ def test_a_found_certificate_has_its_key_on_the_mail_server(
     assert row.origin == Certificate.Origin.FOUND
 
 
+def test_a_deleted_certificate_that_is_found_again_is_listed_again(
+    client: Client, ca: ThrowawayCa
+) -> None:
+    issued = ca.issue(["mail.example.org"])
+    row = store(issued)
+    client.post(delete_url(row))
+    register_found_certificate(actor=make_actor(), leaf_pem=issued.cert_pem.decode())
+    assert titles(text_of(client.get(LIST))) == ["mail.example.org"]
+    row.refresh_from_db()
+    assert row.private_key is None
+
+
 def test_a_self_signed_certificate_is_made_and_offered_for_use(
     client: Client, server: MailServer
 ) -> None:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from itertools import permutations
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import (
@@ -16,10 +17,13 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from django.test import Client
 from django.urls import reverse
+from pytest_django import Settings
 
 from mailadmin.audit.models import AuditEvent
 from mailadmin.certificates.custody import open_key_pem
 from mailadmin.certificates.models import Certificate, PrivateKey, SealedUpload
+from mailadmin.pki.certificate import make_self_signed
+from mailadmin.pki.keys import private_key_to_pem
 from mailadmin.servers.models import MailServer
 from tests.throwaway_pki import CLIENT_AUTH, Issued, ThrowawayCa, draw_key, small_rsa_key
 from tests.web.certificates.conftest import Upload, store, text_of, token_in
@@ -308,3 +312,39 @@ def test_of_two_certificates_for_one_key_the_newer_is_taken(
     for first, second in ((older, newer), (newer, older)):
         response = upload(first.cert_pem, second.cert_pem, ca.intermediate_pems[0], newer.key_pem)
         assert response.context["verdict"].leaf.pem.encode() == newer.cert_pem
+
+
+def test_a_chain_that_ends_at_a_trusted_root_needs_no_warning(
+    ca: ThrowawayCa, issued: Issued, upload: Upload, settings: Settings, tmp_path: Path
+) -> None:
+    settings.TRUST_STORE_FILE = tmp_path / "roots.pem"
+    broken = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+    settings.TRUST_STORE_FILE.write_bytes(broken + ca.root_pem)
+    page = text_of(upload(issued.fullchain_pem, issued.key_pem))
+    assert "Root, known to clients" in page
+    assert "not among the public roots" not in page
+
+
+def test_without_a_trust_store_the_root_is_not_judged(
+    issued: Issued, upload: Upload, settings: Settings, tmp_path: Path
+) -> None:
+    settings.TRUST_STORE_FILE = tmp_path / "missing.pem"
+    response = upload(issued.fullchain_pem, issued.key_pem)
+    assert response.context["verdict"].is_accepted
+    assert 'class="note note-warning">' not in text_of(response)
+
+
+def test_a_certificate_signed_by_itself_is_the_whole_of_its_chain(
+    now: datetime, upload: Upload
+) -> None:
+    key = draw_key()
+    pem = make_self_signed(key, ["mail.example.org"], now)
+    response = upload(pem, private_key_to_pem(key))
+    page = text_of(response)
+    assert "is signed by nobody but itself" in page
+    assert len(response.context["links"]) == 1
+
+
+def test_a_broken_length_header_is_refused(client: Client) -> None:
+    response = client.post(reverse("certificates:upload"), CONTENT_LENGTH="many")
+    assert response.status_code in (400, 413)
