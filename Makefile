@@ -17,7 +17,7 @@ run: ## start the panel with a mail server of its own; Ctrl-C ends it all
 test: ## check everything: style, types, import rules, the whole test suite
 	$(BOOTSTRAP_TESTS)
 	@$(MAKE) --no-print-directory lint types imports
-	$(PYTEST) -n 2 --dist loadgroup
+	$(PYTEST) -n 2 --dist loadfile
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 \2/p' Makefile | \

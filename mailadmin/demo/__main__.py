@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from types import FrameType
@@ -56,12 +57,12 @@ def refuse_other_users() -> None:
 def run(var: Path) -> None:
     """Run until told to end. Raises DemoError when it cannot start."""
     began = time.monotonic()
+    asked_to_end = _end_on_signals()
     port = read_panel_port(os.environ)
     var.mkdir(parents=True, exist_ok=True)
     with hold_lock(var):
         refuse_taken_port(port)
-        stack = Stack(var, panel_port=port, say=_say)
-        _end_on_signals(stack)
+        stack = Stack(var, panel_port=port, asked_to_end=asked_to_end, say=_say)
         password = load_or_create_password(var / "secrets" / "demo.json")
         card = var / "run.json"
         card.unlink(missing_ok=True)
@@ -69,10 +70,10 @@ def run(var: Path) -> None:
             _start(stack, password)
             _write_card(card, stack, password)
             _introduce(stack, password, time.monotonic() - began)
-            _wait_for_end(stack)
+            _wait_for_end(asked_to_end)
         except DemoError:
             # A start that was given up because somebody pressed Ctrl-C is no failure.
-            if not stack.was_asked_to_end:
+            if not asked_to_end.is_set():
                 raise
         finally:
             card.unlink(missing_ok=True)
@@ -104,18 +105,22 @@ def reset(var: Path) -> None:
     _say(f"{var} was removed. The next start begins with an empty panel and mailbox.")
 
 
-def _end_on_signals(stack: Stack) -> None:
+def _end_on_signals() -> threading.Event:
+    """Return an event which SIGINT, SIGTERM and SIGHUP set; a second one does nothing more."""
+    asked_to_end = threading.Event()
+
     def end(_number: int, _frame: FrameType | None) -> None:
-        stack.ask_to_end()
+        asked_to_end.set()
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, end)
+    return asked_to_end
 
 
-def _wait_for_end(stack: Stack) -> None:
-    while not stack.wait_for_end(0.2):
+def _wait_for_end(asked_to_end: threading.Event) -> None:
+    while not asked_to_end.wait(0.2):
         if was_make_interrupted():
-            stack.ask_to_end()
+            asked_to_end.set()
     _say("Ending ...")
 
 

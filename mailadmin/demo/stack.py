@@ -47,7 +47,8 @@ class Stack:
     """The programs of one demo, with its state in ``var`` and its sockets in ``run``.
 
     ``wanted`` leaves programs out; with ``is_supervised`` off a program that dies stays dead,
-    so that a test can look. ``say`` gets a sentence for each thing worth telling a person.
+    so that a test can look. Setting ``asked_to_end`` makes a start that is under way give up.
+    ``say`` gets a sentence for each thing worth telling a person.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Stack:
         *,
         wanted: Collection[str] = ALL_PROGRAMS,
         is_supervised: bool = True,
+        asked_to_end: threading.Event | None = None,
         say: Callable[[str], None] = lambda _sentence: None,
     ) -> None:
         self.var = var
@@ -70,8 +72,8 @@ class Stack:
         self.logbook = Logbook(var / "log" / "mailadmin.log")
         self.sandbox = self._create_sandbox()
         self.programs = {name: self._build_program(name) for name in self._wanted}
-        self.was_asked_to_end = False
-        self._is_ending = threading.Event()
+        self._asked_to_end = asked_to_end or threading.Event()
+        self._is_stopping = threading.Event()
         self._watcher: threading.Thread | None = None
         # Held while programs are started or ended, so that a stop misses none.
         self._lock = threading.Lock()
@@ -134,7 +136,7 @@ class Stack:
 
     def stop(self) -> None:
         """End all programs, in order, and make sure that nothing of them is left."""
-        self._is_ending.set()
+        self._is_stopping.set()
         with self._lock:
             self._end_programs(WORKING, _WORKING_PATIENCE)
             self._end_programs(SERVING, _SERVING_PATIENCE)
@@ -149,19 +151,10 @@ class Stack:
         self._start_programs([name])
         self._wait_until_ready([name])
 
-    def ask_to_end(self) -> None:
-        """Make a start or a wait that is under way give up; for signal handlers."""
-        self.was_asked_to_end = True
-        self._is_ending.set()
-
-    def wait_for_end(self, seconds: float) -> bool:
-        """Wait until the stack was told to end, at most for so long; say whether it was."""
-        return self._is_ending.wait(seconds)
-
     @property
     def is_ending(self) -> bool:
-        """Say whether the stack was told to end."""
-        return self._is_ending.is_set()
+        """Say whether the stack was asked to end, or ends."""
+        return self._asked_to_end.is_set() or self._is_stopping.is_set()
 
     # Making ready
 
@@ -232,7 +225,7 @@ class Stack:
             if name not in self.programs:
                 continue
             with self._lock:
-                if self._is_ending.is_set():
+                if self.is_ending:
                     raise DemoError("The start was given up, as asked.")
                 self.programs[name].start()
                 self._record_sessions()
@@ -241,7 +234,7 @@ class Stack:
         deadline = time.monotonic() + _READY_LIMIT
         waiting = [name for name in names if name in self.programs]
         while waiting:
-            if self._is_ending.is_set():
+            if self.is_ending:
                 raise DemoError("The start was given up, as asked.")
             self._refuse_dead(waiting)
             waiting = [name for name in waiting if not self.programs[name].is_ready()]
@@ -267,7 +260,7 @@ class Stack:
     def _watch(self) -> None:
         """Start again what died, each time a little later, until the stack ends."""
         due: dict[str, float] = {}
-        while not self._is_ending.wait(0.2):
+        while not self._is_stopping.wait(0.2):
             if not self.is_supervised:
                 continue
             now = time.monotonic()

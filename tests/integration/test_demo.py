@@ -51,12 +51,16 @@ class RunningDemo:
     def card(self) -> Path:
         return self.var / "run.json"
 
+    @property
+    def log(self) -> Path:
+        return self.var / "log" / "mailadmin.log"
+
     def wait_for_card(self) -> dict[str, Any]:
         deadline = time.monotonic() + _START_LIMIT
         while not self.card.exists():
             if self.supervisor.poll() is not None:
                 raise AssertionError(f"the demo ended: {self.supervisor.communicate()}")
-            assert time.monotonic() < deadline, (self.var / "log" / "mailadmin.log").read_text()
+            assert time.monotonic() < deadline, self.log.read_text()
             time.sleep(0.05)
         content: dict[str, Any] = json.loads(self.card.read_text())
         return content
@@ -86,7 +90,7 @@ class RunningDemo:
 StartDemo = Callable[..., RunningDemo]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def start_demo(make_open_folder: Callable[[], Path]) -> Iterator[StartDemo]:
     """Start demos; what is left of them after the test is ended."""
     started: list[RunningDemo] = []
@@ -136,6 +140,14 @@ def log_in(card: dict[str, Any]) -> str:
     return str(answer.read().decode())
 
 
+@pytest.fixture(scope="module")
+def shared(start_demo: StartDemo) -> RunningDemo:
+    """Return a running demo for the tests which leave it as it was."""
+    demo = start_demo()
+    demo.wait_for_card()
+    return demo
+
+
 def test_the_demo_starts_serves_and_ends(start_demo: StartDemo) -> None:
     demo = start_demo()
     card = demo.wait_for_card()
@@ -155,32 +167,23 @@ def test_the_demo_starts_serves_and_ends(start_demo: StartDemo) -> None:
     assert not demo.card.exists()
     assert not demo.find_processes()
 
-
-def test_a_second_start_keeps_the_password_and_is_quick(start_demo: StartDemo) -> None:
-    first = start_demo()
-    card = first.wait_for_card()
-    first.end(signal.SIGTERM)
-
+    # The second start: the same in every respect, and quicker.
     began = time.monotonic()
-    second = start_demo(first.var, first.port)
-    again = second.wait_for_card()
-    took = time.monotonic() - began
+    again = start_demo(demo.var, demo.port)
+    second_card = again.wait_for_card()
+    second_start = time.monotonic() - began
 
-    assert {**again, "pid": 0} == {**card, "pid": 0}
-    assert log_in(again)
+    assert {**second_card, "pid": 0} == {**card, "pid": 0}
+    assert log_in(second_card)
     # Five seconds on a machine of its own; the tests share theirs.
-    assert took < 10
+    assert second_start < 10
 
-
-def test_a_second_ctrl_c_while_it_ends_does_no_harm(start_demo: StartDemo) -> None:
-    demo = start_demo()
-    demo.wait_for_card()
-    demo.supervisor.send_signal(signal.SIGINT)
+    # Ctrl-C, and again while it ends.
+    again.supervisor.send_signal(signal.SIGINT)
     time.sleep(0.1)
-    took = demo.end(signal.SIGINT)
-    assert took < _END_LIMIT
-    assert demo.supervisor.returncode == 0
-    assert not demo.find_processes()
+    assert again.end(signal.SIGINT) < _END_LIMIT
+    assert again.supervisor.returncode == 0
+    assert not again.find_processes()
 
 
 def test_ctrl_c_during_the_start_ends_it(start_demo: StartDemo) -> None:
@@ -193,11 +196,10 @@ def test_ctrl_c_during_the_start_ends_it(start_demo: StartDemo) -> None:
     assert not demo.find_processes()
 
 
-def test_what_dies_is_started_again(start_demo: StartDemo) -> None:
-    demo = start_demo()
-    card = demo.wait_for_card()
-    for process in demo.find_processes():
-        if "gunicorn" in " ".join(process.cmdline()) and process.ppid() == demo.supervisor.pid:
+def test_what_dies_is_started_again(shared: RunningDemo) -> None:
+    card = shared.wait_for_card()
+    for process in shared.find_processes():
+        if "gunicorn" in " ".join(process.cmdline()) and process.ppid() == shared.supervisor.pid:
             process.kill()
 
     deadline = time.monotonic() + 30
@@ -208,28 +210,16 @@ def test_what_dies_is_started_again(start_demo: StartDemo) -> None:
         except OSError:
             time.sleep(0.1)
     assert page
-    assert "web was started again" in (demo.var / "log" / "mailadmin.log").read_text()
+    assert "web was started again" in shared.log.read_text()
 
 
-def test_a_killed_supervisor_takes_its_programs_along(start_demo: StartDemo) -> None:
-    demo = start_demo()
-    demo.wait_for_card()
-    demo.end(signal.SIGKILL)
-    deadline = time.monotonic() + 15
-    while demo.find_processes() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not demo.find_processes()
-
-
-def test_a_running_demo_is_not_started_twice(start_demo: StartDemo) -> None:
-    demo = start_demo()
-    demo.wait_for_card()
-    second = start_demo(demo.var)
+def test_a_running_demo_is_not_started_twice(shared: RunningDemo, start_demo: StartDemo) -> None:
+    second = start_demo(shared.var)
     words, _ = second.supervisor.communicate(timeout=30)
     assert second.supervisor.returncode == 1
-    assert f"runs already (process {demo.supervisor.pid})" in words
-    assert demo.card.exists()
+    assert f"runs already (process {shared.supervisor.pid})" in words
     assert len(words.strip().splitlines()) == 1
+    assert log_in(shared.wait_for_card())
 
 
 def test_a_taken_port_is_named_with_its_holder(start_demo: StartDemo) -> None:
@@ -244,26 +234,31 @@ def test_a_taken_port_is_named_with_its_holder(start_demo: StartDemo) -> None:
     assert len(words.strip().splitlines()) == 1
 
 
-def test_two_demos_run_side_by_side(start_demo: StartDemo) -> None:
-    first, second = start_demo(), start_demo()
-    one, two = first.wait_for_card(), second.wait_for_card()
+def test_secrets_are_kept_from_other_users(shared: RunningDemo) -> None:
+    card = shared.wait_for_card()
+    secrets = [card["password"].encode(), card["mailbox"]["password"].encode()]
+    for path in shared.var.rglob("*"):
+        if path.is_file() and path.stat().st_mode & 0o077:
+            content = path.read_bytes()
+            assert not any(secret in content for secret in secrets), path
+    assert not any(secret in shared.log.read_bytes() for secret in secrets)
+
+
+def test_two_demos_run_side_by_side_and_a_killed_one_takes_its_programs_along(
+    shared: RunningDemo, start_demo: StartDemo
+) -> None:
+    second = start_demo()
+    one, two = shared.wait_for_card(), second.wait_for_card()
     assert one["mail_host"] != two["mail_host"]
     assert log_in(one)
     assert log_in(two)
-    first.end()
-    assert log_in(two)
 
-
-def test_secrets_are_kept_from_other_users(start_demo: StartDemo) -> None:
-    demo = start_demo()
-    card = demo.wait_for_card()
-    secrets = [card["password"], card["mailbox"]["password"]]
-    for path in demo.var.rglob("*"):
-        if not path.is_file() or not path.stat().st_mode & 0o077:
-            continue
-        content = path.read_bytes()
-        assert not any(secret.encode() in content for secret in secrets), path
-    assert not any(secret in (demo.var / "log" / "mailadmin.log").read_text() for secret in secrets)
+    second.end(signal.SIGKILL)
+    deadline = time.monotonic() + 15
+    while second.find_processes() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not second.find_processes()
+    assert log_in(one)
 
 
 def test_the_password_is_drawn_once(tmp_path: Path) -> None:
