@@ -338,7 +338,8 @@ def _read_manifest(host: Host) -> str:
 
 def _roles(manifest: str) -> dict[str, str]:
     """Return the paragraphs of a manifest by the file they are about."""
-    return {block.partition("\n")[0]: block for block in manifest.split("\n\n") if block.strip()}
+    blocks = [block.strip() for block in manifest.split("\n\n")]
+    return {block.partition("\n")[0]: block for block in blocks if block}
 
 
 def _is_dovecot_role(name: str) -> bool:
