@@ -21,6 +21,8 @@ from mailadmin.pki.certificate import CertificateFacts, CertificateProblem, read
 # Few at a time: Postfix counts connections per client (smtpd_client_connection_count_limit 50).
 _AT_ONCE = 8
 _TIMEOUT = 5.0
+# For the whole of one conversation: whatever holds the port may answer a letter at a time.
+_LONGEST_VISIT = 15.0
 _LONGEST_LINE = 4096
 _SHOWN_NAMES = 20
 _CLIENT_NAME = "probe.mailadmin.invalid"
@@ -48,6 +50,9 @@ def probe(expected: Expectation, *, is_thorough: bool = True) -> Seen:
                 seen = visit.hold()
     except OSError as error:
         seen = replace(seen, error="probe.closed", error_text=_words(error))
+    except ValueError:
+        # An address or a name that cannot be written into a packet.
+        seen = replace(seen, error="probe.closed", error_text="not an address")
     return replace(seen, elapsed_ms=round((time.monotonic() - started) * 1000))
 
 
@@ -65,6 +70,7 @@ class _Visit:
     is_thorough: bool
     dialogue: list[tuple[str, str]] = field(default_factory=list)
     received: bytes = b""
+    begun: float = field(default_factory=time.monotonic)
 
     def hold(self) -> Seen:
         """Hold the conversation of the protocol; errors become part of what was seen."""
@@ -117,6 +123,8 @@ class _Visit:
 
     def _read_line(self) -> str:
         while b"\n" not in self.received:
+            if time.monotonic() - self.begun > _LONGEST_VISIT:
+                raise TimeoutError
             part = self.connection.recv(4096)
             if not part:
                 raise ConnectionResetError("the connection was closed")
