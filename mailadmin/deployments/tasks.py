@@ -12,6 +12,7 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from mailadmin.audit.request_id import draw_request_id, request_id_set
+from mailadmin.certificates.sealed_uploads import drop_expired_uploads
 from mailadmin.deployments import runner
 from mailadmin.deployments.models import Deployment, Plan, ProbeRun
 from mailadmin.servers.models import MailServer
@@ -84,10 +85,14 @@ def resume_interrupted() -> None:
 
 @shared_task
 def drop_old_observations() -> None:
-    """Forget looks and plans that are older than the settings keep them; never a deployment."""
+    """Forget looks and plans that are older than the settings keep them; never a deployment.
+
+    And uploads whose page was left alone: nobody can open them any more.
+    """
     before = timezone.now() - timedelta(days=settings.OBSERVATION_DAYS)
     ProbeRun.objects.filter(requested_at__lt=before).delete()
     Plan.objects.filter(created_at__lt=before, deployments=None).delete()
+    drop_expired_uploads(now=timezone.now())
 
 
 def _request_id(model: type[Plan | Deployment | ProbeRun], pk: int) -> str:
