@@ -27,7 +27,7 @@ lint: ## check the style of Python and templates
 	$(BOOTSTRAP_TESTS)
 	$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
-	$(PYTHON) -m djlint --quiet --check --lint templates
+	$(PYTHON) -m djlint --quiet --lint templates
 
 types: ## check the types
 	$(BOOTSTRAP_TESTS)

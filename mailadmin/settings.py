@@ -150,7 +150,8 @@ else:
                 # A writer waits for its turn instead of failing with "database is locked".
                 "transaction_mode": "IMMEDIATE",
                 "timeout": 20,
-                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
+                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
+                " PRAGMA foreign_keys=ON;",
             },
         }
     }
@@ -254,6 +255,8 @@ CELERY_TASK_PUBLISH_RETRY = False
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TIMEZONE = "UTC"
+# The worker logs as the panel does, with the request's id.
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE = {
     "probe-every-port": {
         "task": "mailadmin.deployments.tasks.probe_all_servers",
@@ -282,6 +285,11 @@ LOGGING = {
             "formatter": "line",
             "filters": ["request_id"],
         }
+    },
+    # Beat has something for the worker every ten seconds; that it came and went is no news.
+    "loggers": {
+        name: {"level": "WARNING"}
+        for name in ("celery.beat", "celery.worker.strategy", "celery.app.trace")
     },
     "root": {"handlers": ["console"], "level": os.environ.get("MAILADMIN_LOG_LEVEL", "INFO")},
 }

@@ -48,7 +48,10 @@ class Problem:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, object]) -> Problem:
-        """Read the JSON form back. Raises ``ValueError``, ``TypeError`` or ``KeyError`` on another shape."""
+        """Read the JSON form back.
+
+        Raises ``ValueError``, ``TypeError`` or ``KeyError`` on another shape.
+        """
         params = value.get("params", {})
         if not isinstance(params, Mapping):
             raise TypeError("params is not a mapping")
