@@ -4,8 +4,9 @@
 PYTHON := .venv/bin/python
 BOOTSTRAP := @bin/bootstrap
 BOOTSTRAP_TESTS := @bin/bootstrap --tests
-# Two processes, as the daemons and the browser want a core of their own now and then.
 PYTEST := $(PYTHON) -m pytest
+# Every file stays in one of the two processes, so that its tests share their daemons.
+IN_PARALLEL := -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: run test help lint types imports unit web integration browser bench lock demo-reset
@@ -16,8 +17,10 @@ run: ## start the panel with a mail server of its own; Ctrl-C ends it all
 
 test: ## check everything: style, types, import rules, the whole test suite
 	$(BOOTSTRAP_TESTS)
-	@$(MAKE) --no-print-directory lint types imports
-	$(PYTEST) -n 2 --dist loadfile
+	@checks=passed; $(MAKE) --no-print-directory --keep-going lint types imports || checks=failed; \
+	$(PYTEST) $(IN_PARALLEL); tests=$$?; \
+	[ $$checks = passed ] || { echo "The checks before the tests found something; see above."; exit 1; }; \
+	exit $$tests
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 \2/p' Makefile | \
@@ -39,11 +42,11 @@ imports: ## check who imports whom
 
 unit: ## test the pure parts
 	$(BOOTSTRAP_TESTS)
-	$(PYTEST) -n 2 tests/unit
+	$(PYTEST) $(IN_PARALLEL) tests/unit
 
 web: ## test the pages
 	$(BOOTSTRAP_TESTS)
-	$(PYTEST) -n 2 tests/web
+	$(PYTEST) $(IN_PARALLEL) tests/web
 
 integration: ## test against real Postfix, Dovecot and Redis
 	$(BOOTSTRAP_TESTS)
