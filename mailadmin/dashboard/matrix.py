@@ -50,6 +50,11 @@ class Row:
         return [problem for item in self.ports for problem in item.problems]
 
     @property
+    def shown_problems(self) -> list[Problem]:
+        """Return one of each kind: what every host name shares is said once."""
+        return list({problem.code: problem for problem in reversed(self.problems)}.values())[::-1]
+
+    @property
     def certificate(self) -> ShownCertificate | None:
         """Return the leaf that a client without SNI is shown."""
         return self.plain.certificate if self.plain else None

@@ -90,7 +90,7 @@ def say_what_now(row: Row) -> list[str]:
     """Return what to do about everything that is wrong with a port, each once."""
     codes = [problem.code for problem in row.problems]
     said = [str(_WHAT_NOW.get(code, _APPLY_AGAIN)) for code in codes]
-    if row.is_expired:
+    if row.is_expired and "probe.other_certificate" not in codes:
         said.append(str(_EXPIRED))
     return list(dict.fromkeys(said))
 

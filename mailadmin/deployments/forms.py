@@ -18,5 +18,5 @@ class ApplyForm(forms.Form):
         label=_("Why (for the audit log)"),
         required=False,
         max_length=300,
-        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+        widget=forms.TextInput(attrs={"autocomplete": "off", "class": "form-control"}),
     )

@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from mailadmin.deployments.models import Deployment
-from mailadmin.deployments.sentences.problems import say_problem
+from mailadmin.deployments.sentences.brief import say_briefly
 from mailadmin.mailconf.state import DesiredState
 
 Status = Deployment.Status
@@ -108,7 +108,7 @@ def _say_failed(deployment: Deployment, *, is_changed: bool) -> Outcome:
 def _reason(deployment: Deployment) -> str:
     if not deployment.failure:
         return _now("no reason was told.")
-    return say_problem(deployment.failure)
+    return say_briefly(deployment.failure)
 
 
 def duration_words(milliseconds: int | None) -> str:

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _lazy
 from mailadmin.accounts.templatetags.ui import status
 from mailadmin.deployments import sentences
 from mailadmin.deployments.models import Deployment
-from mailadmin.deployments.sentences import outcomes
+from mailadmin.deployments.sentences import brief, coming, outcomes
 from mailadmin.listeners.sentences import address_words, say_change
 from mailadmin.mailconf.proof import Seen
 from mailadmin.pki.names import both_forms
@@ -23,7 +23,6 @@ from mailadmin.pki.problems import Problem
 register = template.Library()
 
 _SHORT = 12  # digits of a fingerprint that tell certificates apart at a glance
-_LONG = 160  # characters of a daemon's words that can stand inside a sentence
 
 _EVIDENCE_WORDS = {
     "generation": lambda value: _("generation %(n)d") % {"n": value},
@@ -36,39 +35,19 @@ _EVIDENCE_WORDS = {
     "rounds": lambda value: _("looked %(n)d more times") % {"n": value},
 }
 
-_COMING = {
-    "planned": _lazy("Plan again and compare with what was reviewed"),
-    "staged": _lazy("Stage the files"),
-    "checked": _lazy("Let the daemons’ own parsers read them"),
-    "swapped": _lazy("Swap the files"),
-    "reloaded": _lazy("Reload"),
-    "proved": _lazy("Prove every port by handshake"),
-    "watched": _lazy("Watch for two seconds"),
-    "proved_as_before": _lazy("Prove that every port shows what it showed before"),
-}
 _PLAYERS = {"client": _lazy("panel"), "server": _lazy("server"), "tls": _lazy("TLS")}
 
 
 @register.filter
-def say_problem(problem: Problem | Mapping[str, Any]) -> str:
+def problem_words(problem: Problem | Mapping[str, Any]) -> str:
     """Return a problem of any layer as a sentence; a daemon's long words end after one line."""
-    told = problem if isinstance(problem, Problem) else Problem.from_dict(problem)
-    words = daemon_words(told)
-    if words:
-        first = words.strip().splitlines()[0][:_LONG]
-        params = dict(told.params) | {"words": f"{first}…"}
-        told = Problem(told.code, told.severity, told.subject, params)
-    return sentences.say_problem(told)
+    return brief.say_briefly(problem)
 
 
 @register.filter
 def daemon_words(problem: Problem | Mapping[str, Any] | None) -> str:
     """Return what the daemon itself said where that is too long for a sentence."""
-    if problem is None:
-        return ""
-    told = problem if isinstance(problem, Problem) else Problem.from_dict(problem)
-    words = str(told.params.get("words", ""))
-    return words if "\n" in words.strip() or len(words) > _LONG else ""
+    return brief.daemon_words(problem) if problem else ""
 
 
 @register.filter
@@ -78,9 +57,9 @@ def say_step(code: str, subject: str = "") -> str:
 
 
 @register.filter
-def say_coming(code: str) -> str:
-    """Return a step that is still to come, in words."""
-    return str(_COMING.get(code, code))
+def say_coming(code: str, subject: str = "") -> str:
+    """Return what a step that is not done sets out to do."""
+    return coming.say_coming(code, subject)
 
 
 @register.filter
