@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from mailadmin.mailconf.state import CertificateMaterial, DesiredState, SniBinding
 from mailadmin.pki.certificate import read_certificate
 from tests.throwaway_pki import ThrowawayCa
 
 _CA = ThrowawayCa()
+# What a client must trust to verify all of them.
+ROOT_PEM = _CA.root_pem
 
 
 @dataclass(frozen=True)
@@ -65,3 +68,19 @@ def with_open(state: DesiredState, *services: str, is_open: bool = True) -> Desi
             for item in state.listeners
         ),
     )
+
+
+def with_listener(state: DesiredState, service: str, **changes: Any) -> DesiredState:
+    """Return the state with one listener changed."""
+    return replace(
+        state,
+        listeners=tuple(
+            replace(item, **changes) if item.service == service else item
+            for item in state.listeners
+        ),
+    )
+
+
+def without_names(state: DesiredState) -> DesiredState:
+    """Return the state with one certificate for everybody again."""
+    return replace(state, sni_bindings=())

@@ -25,7 +25,7 @@ from mailadmin.mailconf import dovecot_settings, main_cf, postfix
 from mailadmin.mailconf.postfix import PostfixFiles
 from mailadmin.mailconf.proof import Expectation, Seen
 from mailadmin.mailconf.services import Daemon
-from mailadmin.mailconf.state import DesiredState, ListenerState
+from mailadmin.mailconf.state import DesiredState
 from mailadmin.pki.certificate import read_certificate
 from mailadmin.pki.parts import read_parts
 from mailadmin.pki.problems import Problem
@@ -424,11 +424,3 @@ class Machine:
 
 def _read_leaf(path: Path) -> str:
     return read_parts([path.read_bytes()]).certificates[0].fingerprint
-
-
-def with_listener(state: DesiredState, service: str, **changes: Any) -> DesiredState:
-    """Return the state with one listener changed."""
-    listeners: list[ListenerState] = [
-        replace(item, **changes) if item.service == service else item for item in state.listeners
-    ]
-    return replace(state, listeners=tuple(listeners))

@@ -14,8 +14,8 @@ from mailadmin.mailconf.proof import Seen
 from mailadmin.mailconf.services import Daemon
 from mailadmin.mailconf.state import DesiredState
 from mailadmin.pki.problems import Problem
-from tests.states import make_material, with_default, with_name, with_open
-from tests.unit.agent.machine import ADDRESS, Machine, with_listener
+from tests.states import make_material, with_default, with_listener, with_name, with_open
+from tests.unit.agent.machine import ADDRESS, Machine
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from mailadmin.agent.planner import Plan, make_plan
 from mailadmin.agent.protocol import Outcome
 from mailadmin.mailconf.services import Daemon
 from mailadmin.mailconf.state import DesiredState
-from tests.states import make_material, with_default, with_name, with_open
-from tests.unit.agent.machine import ADDRESS, Machine, with_listener
+from tests.states import make_material, with_default, with_listener, with_name, with_open
+from tests.unit.agent.machine import ADDRESS, Machine
 
 BOTH = (Daemon.DOVECOT, Daemon.POSTFIX)
 OTHER = make_material("other").certificate
