@@ -58,6 +58,11 @@ class Review:
         return [item for item in self.problems if item.severity is Severity.ERROR]
 
     @property
+    def needs_plan(self) -> bool:
+        """Tell whether the agent should be asked; not while a deployment changes the files."""
+        return self.plan is None and self.under_way is None
+
+    @property
     def is_waiting(self) -> bool:
         """Tell whether the agent's answer is still to come."""
         return self.plan is None or self.plan.status in {Plan.Status.QUEUED, Plan.Status.RUNNING}

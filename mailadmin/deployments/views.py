@@ -42,7 +42,7 @@ def review(request: HttpRequest) -> HttpResponse:
     if server is None:
         return render(request, "deployments/no_server.html")
     shown = read_review(server, timezone.now())
-    if shown.plan is None:
+    if shown.needs_plan:
         services.request_plan(actor=Actor.from_request(request), server=server)
         shown = read_review(server, timezone.now())
     return render(request, "deployments/review.html", _review_context(shown))
@@ -52,6 +52,9 @@ def review(request: HttpRequest) -> HttpResponse:
 def plan_status(request: HttpRequest) -> HttpResponse:
     """Answer the page that waits for its plan: how long already, or the whole review."""
     shown = read_review(server_or_404(), timezone.now())
+    if shown.needs_plan:
+        # Something else is wanted since the page was opened, or the deployment it waited for ended.
+        return HttpResponse(status=204, headers={"HX-Refresh": "true"})
     if shown.is_waiting:
         return render(request, "deployments/_waiting.html", {"review": shown})
     response = render(request, "deployments/_review.html", _review_context(shown))
@@ -63,7 +66,10 @@ def plan_status(request: HttpRequest) -> HttpResponse:
 @require_POST
 def plan_anew(request: HttpRequest) -> HttpResponse:
     """Ask the agent again, for example after a file was edited by hand."""
-    services.request_plan(actor=Actor.from_request(request), server=server_or_404())
+    server = server_or_404()
+    # A plan made while files are being swapped would be good for nothing.
+    if selectors.unfinished_deployment(server) is None:
+        services.request_plan(actor=Actor.from_request(request), server=server)
     return redirect("deployments:review")
 
 
