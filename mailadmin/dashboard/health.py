@@ -27,7 +27,7 @@ def read_health(server: MailServer, now: datetime) -> Health:
     looks = read_looks(server, now)
     if looks.done is None:
         return Health("unknown", _("not looked at yet"), None)
-    rows = looks.done.observations.only("service", "problems")
+    rows = looks.done.observations.only("run", "service", "problems")
     return judge_health(looks, list(rows))
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from django.contrib.messages import get_messages
-from django.http import HttpResponseBase
 from django.test import Client
 
 from mailadmin.audit.models import AuditEvent
@@ -33,8 +32,8 @@ def _press_apply(client: Client, plan: Plan, **values: str) -> Any:
     return client.post(APPLY, {"plan": plan.pk, "digest": plan.digest, **values})
 
 
-def _said(answer: HttpResponseBase) -> str:
-    return " ".join(str(message) for message in get_messages(answer.wsgi_request))  # type: ignore[attr-defined]  # the test client adds it
+def _said(answer: Any) -> str:
+    return " ".join(str(message) for message in get_messages(answer.wsgi_request))
 
 
 # Apply
