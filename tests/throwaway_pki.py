@@ -223,6 +223,10 @@ def sign_certificate(
         .add_extension(x509.BasicConstraints(is_ca, path_length), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
     )
+    if signer != subject:
+        # Python 3.13 trusts no chain without it (VERIFY_X509_STRICT, RFC 5280 section 4.2.1.1).
+        issuer_key = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer_key.public_key())
+        builder = builder.add_extension(issuer_key, critical=False)
     if names:
         san = x509.SubjectAlternativeName([_general_name(name) for name in names])
         builder = builder.add_extension(san, critical=False)

@@ -25,18 +25,24 @@ class DovecotSettings:
         return self.values.get(path, "")
 
     def certificate_files(self) -> list[tuple[str, str]]:
-        """Return the global pair of certificate and key file, as paths."""
-        for certificate, key in (
-            ("ssl_server_cert_file", "ssl_server_key_file"),
-            ("ssl_cert", "ssl_key"),
-        ):
-            if self.get(certificate):
-                return [(self.get(certificate).lstrip("<"), self.get(key).lstrip("<"))]
+        """Return the global pair of certificate and key file, as paths.
+
+        Dovecot 2.4 prints ``ssl_server_cert_file`` as empty, and the value as ``cert_file`` in a
+        section ``ssl_server``, however the file spells it.
+        """
+        pairs: tuple[tuple[Path, Path], ...] = (
+            (("ssl_server", "cert_file"), ("ssl_server", "key_file")),
+            (("ssl_server_cert_file",), ("ssl_server_key_file",)),
+            (("ssl_cert",), ("ssl_key",)),
+        )
+        for certificate, key in pairs:
+            if self.get(*certificate):
+                return [(self.get(*certificate).lstrip("<"), self.get(*key).lstrip("<"))]
         return []
 
 
 def read_settings(text: str) -> DovecotSettings:
-    """Return the settings of ``doveconf -a`` of Dovecot 2.3 or 2.4."""
+    """Return the settings of ``doveconf -a`` of Dovecot 2.3 or 2.4; of two, the later counts."""
     return DovecotSettings(dict(_settings(text)))
 
 

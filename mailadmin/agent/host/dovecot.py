@@ -13,6 +13,7 @@ from mailadmin.agent.config import DovecotPaths
 from mailadmin.agent.host.files import FileState, copy_folder, to_bytes
 from mailadmin.agent.host.programs import Finished, find_program, run
 from mailadmin.agent.protocol import AgentError
+from mailadmin.mailconf.dovecot_settings import read_settings
 
 _VERSION = re.compile(r"(\d+)\.(\d+)\S*")
 # Dovecot's process title says so; "dovecot" alone would also match a shell script.
@@ -38,11 +39,17 @@ class DovecotHost:
         return FileState.read(self.paths.dropin)
 
     def read_settings(self) -> str:
-        """Return every setting as Dovecot reads it (``doveconf -a``); holds paths, not keys."""
-        done = self._doveconf(self.paths.config_file, "-a")
-        if not done.is_ok:
-            raise AgentError.because("dovecot.config_broken", words=done.words)
-        return done.output
+        """Return every setting as Dovecot reads it (``doveconf -a``); holds paths, not keys.
+
+        The defaults come first, since 2.4 leaves those of a listener out of ``-a``.
+        """
+        outputs = []
+        for option in ("-d", "-a"):
+            done = self._doveconf(self.paths.config_file, option)
+            if not done.is_ok:
+                raise AgentError.because("dovecot.config_broken", words=done.words)
+            outputs.append(done.output)
+        return "\n".join(outputs)
 
     def read_protocols(self) -> tuple[str, ...]:
         """Return the protocols that are switched on and therefore have their login service."""
@@ -95,9 +102,11 @@ class DovecotHost:
             name, _, value = line.partition(" = ")
             if name not in {"ssl_cert", "ssl_server_cert_file"}:
                 continue
-            done = self._doveconf(config, "-h", name)
-            if done.words.strip() != value.strip():
-                raise AgentError.because("dovecot.dropin_overridden", name, found=done.words[:200])
+            # All settings, since 2.4 answers nothing when asked for this one alone.
+            done = self._doveconf(config, "-a")
+            found = [path for path, _ in read_settings(done.output).certificate_files()]
+            if found != [value.strip().lstrip("<")]:
+                raise AgentError.because("dovecot.dropin_overridden", name, found=str(found)[:200])
             return
 
     def reread(self) -> None:
