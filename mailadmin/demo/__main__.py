@@ -59,7 +59,7 @@ def run(var: Path) -> None:
     began = time.monotonic()
     asked_to_end = _end_on_signals()
     port = read_panel_port(os.environ)
-    var.mkdir(parents=True, exist_ok=True)
+    paths.make_open_folder(var)
     with hold_lock(var):
         refuse_taken_port(port)
         stack = Stack(var, panel_port=port, asked_to_end=asked_to_end, say=_say)

@@ -159,10 +159,8 @@ class Stack:
     # Making ready
 
     def _prepare_folders(self) -> None:
-        if not self.var.exists():
-            self.var.mkdir(parents=True)
-            # The mail server's own users pass through; what is private has mode 0600 or 0700.
-            self.var.chmod(0o755)
+        # The mail server's own users pass through; what is private has mode 0600 or 0700.
+        paths.make_open_folder(self.var)
         for folder in ("log", "redis", "agent", "secrets", "worker"):
             (self.var / folder).mkdir(mode=0o700, exist_ok=True)
         self.run.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -47,6 +47,17 @@ def is_open_to_all(folder: Path) -> bool:
     return all(step.stat().st_mode & 0o001 for step in existing)
 
 
+def make_open_folder(folder: Path) -> None:
+    """Make a folder, and the missing ones above it, that every user may pass through.
+
+    Whatever the umask is; a folder that exists is left as it is.
+    """
+    missing = [step for step in (folder, *folder.parents) if not step.exists()]
+    for step in reversed(missing):
+        step.mkdir(exist_ok=True)
+        step.chmod(0o755)
+
+
 def is_short_enough(folder: Path) -> bool:
     """Say whether a folder for sockets leaves room for the names that programs put into it."""
     return len(os.fsencode(folder)) <= _LONGEST_RUN_DIR

@@ -23,7 +23,7 @@ from mailadmin.sandbox.dovecot_files import (
     adapt_shipped_files,
 )
 from mailadmin.sandbox.errors import SandboxError
-from mailadmin.sandbox.paths import is_open_to_all, short_runtime_dir
+from mailadmin.sandbox.paths import is_open_to_all, make_open_folder, short_runtime_dir
 from mailadmin.sandbox.postfix_files import (
     MailPeers,
     PostfixLayout,
@@ -90,7 +90,7 @@ class Sandbox:
         if os.geteuid() != 0:
             raise SandboxError("Postfix can only be started by root. Run this as root.")
         root = root.absolute()
-        _make_folder(root)
+        make_open_folder(root)
         _refuse_unreachable_folder(root)
         sandbox = cls(load_or_create_settings(root, address))
         _link_home(_choose_home(root)[0], root)
@@ -200,7 +200,7 @@ class Sandbox:
         return _find_master(pid_file, "dovecot", self._dovecot.base_dir)
 
     def _start_dovecot(self) -> None:
-        _make_folder(self._dovecot.base_dir)
+        make_open_folder(self._dovecot.base_dir)
         answer = run_program("dovecot", ["-c", str(self.dovecot_config)])
         deadline = time.monotonic() + _START_LIMIT
         if answer.returncode != 0 or not wait_until(self.is_dovecot_running, deadline):
@@ -244,7 +244,7 @@ class Sandbox:
             self._dovecot.state_dir,
             self._dovecot.mail,
         ):
-            _make_folder(folder)
+            make_open_folder(folder)
         os.chown(self._postfix.data_directory, postfix_user, -1)
         os.chown(self._dovecot.mail, MAIL_UID, MAIL_GID)
         # postsuper writes the log as postfix, and does not start Postfix when it cannot.
@@ -332,7 +332,7 @@ def _choose_home(root: Path) -> tuple[Path, Path]:
 def _link_home(home: Path, root: Path) -> None:
     """Make the short link, again after each boot: /run is empty then."""
     if home != root and not home.is_symlink():
-        _make_folder(home.parent)
+        make_open_folder(home.parent)
         home.symlink_to(root)
 
 
@@ -347,13 +347,6 @@ def _find_master(pid_file: Path, name: str, works_in: Path) -> psutil.Process | 
     except psutil.Error:
         return None
     return process if is_master and is_alive else None
-
-
-def _make_folder(folder: Path) -> None:
-    """Make a folder which the daemons' own users can enter, whatever the umask."""
-    if not folder.is_dir():
-        folder.mkdir(parents=True)
-        folder.chmod(0o755)
 
 
 def _refuse_unreachable_folder(root: Path) -> None:

@@ -222,6 +222,18 @@ def test_a_running_demo_is_not_started_twice(shared: RunningDemo, start_demo: St
     assert log_in(shared.wait_for_card())
 
 
+def test_a_strict_umask_does_not_lock_the_mail_server_out(start_demo: StartDemo) -> None:
+    before = os.umask(0o077)
+    try:
+        demo = start_demo()
+        card = demo.wait_for_card()
+    finally:
+        os.umask(before)
+    assert mail_clients.is_open(card["mail_host"], 143)
+    assert stat.S_IMODE((demo.var / "db.sqlite3").stat().st_mode) == 0o600
+    demo.end()
+
+
 def test_a_taken_port_is_named_with_its_holder(start_demo: StartDemo) -> None:
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
@@ -279,7 +291,9 @@ def test_a_session_lists_what_a_program_started() -> None:
             time.sleep(0.01)
         assert len(list_session(shell.pid)) == 3
     finally:
-        for process in list_session(shell.pid):
+        members = list_session(shell.pid)
+        for process in members:
             process.kill()
         shell.wait()
+        psutil.wait_procs(members, timeout=10)
     assert not list_session(shell.pid)
