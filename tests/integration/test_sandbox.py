@@ -8,6 +8,7 @@ import smtplib
 import socket
 import ssl
 import stat
+import time
 from collections.abc import Callable, Iterator
 from imaplib import IMAP4_SSL
 from pathlib import Path
@@ -47,6 +48,11 @@ def open_submission(sandbox: Sandbox) -> None:
             lines[number] = lines[number].removeprefix("#")
     master_cf.write_text("\n".join(lines) + "\n")
     assert sandbox.run_postfix("reload").returncode == 0
+    # The master reads its files when it gets to it, not before the command returns.
+    deadline = time.monotonic() + 10
+    while not mail_clients.is_open(settings.address, settings.ports["submission"]):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 def test_debian_ports_are_open_and_submission_is_closed(plain: Sandbox) -> None:

@@ -55,8 +55,9 @@ def test_what_a_program_says_is_logged_under_its_name(tmp_path: Path) -> None:
 
 
 def test_killing_a_program_also_ends_what_it_started(tmp_path: Path) -> None:
-    program, _ = make_program(tmp_path, "sleep 60 & trap '' TERM; wait")
+    program, logbook = make_program(tmp_path, "trap '' TERM; sleep 60 & echo deaf; wait")
     program.start()
+    wait_for(lambda: logbook.last_lines("thing") == ["deaf"])
     assert program.is_ready()
     program.ask_to_end()
     assert not program.has_ended()
