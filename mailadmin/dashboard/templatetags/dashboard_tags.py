@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from django import template
 from django.utils import timezone
@@ -17,6 +17,8 @@ from mailadmin.dashboard.matrix import Matrix, Row
 from mailadmin.listeners.sentences import address_words, login_words, tls_mode_words
 
 register = template.Library()
+
+_TWO_YEARS = 730
 
 
 @register.filter
@@ -71,9 +73,7 @@ def verdicts_in_words(row: Row) -> str:
 def days_left(moment: datetime) -> SafeString:
     """Draw how many whole days are left, with the exact time on hover."""
     left = moment - timezone.now()
-    words = (
-        _("%(n)d d") % {"n": left.days} if left.days else _("%(n)d h") % {"n": left.seconds // 3600}
-    )
+    words = _left_words(left)
     exact = exact_words(moment)
     return format_html(
         '<time datetime="{}" title="{}">{}</time><span class="visually-hidden"> ({})</span>',
@@ -82,3 +82,11 @@ def days_left(moment: datetime) -> SafeString:
         words,
         exact,
     )
+
+
+def _left_words(left: timedelta) -> str:
+    if left.days >= _TWO_YEARS:
+        return _("%(n)d y") % {"n": left.days // 365}
+    if left.days:
+        return _("%(n)d d") % {"n": left.days}
+    return _("%(n)d h") % {"n": left.seconds // 3600}

@@ -30,10 +30,7 @@ STATUS_STATES: dict[str, str] = {
     Status.FAILED: "broken",
 }
 # Where the agent never got as far as touching anything.
-_UNTOUCHED = _(
-    "The mail server is as it was: none of its files was touched. Put right what the reason says, "
-    "then review and apply again."
-)
+_UNTOUCHED = _("The mail server is as it was: none of its files was touched.")
 _BACK = _(
     "Every file is what it was before, byte for byte, and every port shows what it showed before. "
     "Your changes are still pending: put right what the reason says, then review and apply again."
