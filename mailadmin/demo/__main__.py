@@ -99,8 +99,11 @@ def reset(var: Path) -> None:
         stack = Stack(var)
         stack.end_leftovers()
         stack.stop()
-        shutil.rmtree(paths.mail_root(var), ignore_errors=True)
-        shutil.rmtree(stack.run, ignore_errors=True)
+        stack.sandbox.remove()
+        outside = paths.mail_root(var).parent
+        for folder in (outside, stack.run):
+            if folder != var:
+                shutil.rmtree(folder, ignore_errors=True)
         shutil.rmtree(var)
     _say(f"{var} was removed. The next start begins with an empty panel and mailbox.")
 

@@ -9,6 +9,7 @@ import os
 import pwd
 import re
 import secrets
+import shutil
 import subprocess
 import time
 from collections.abc import Sequence
@@ -149,6 +150,15 @@ class Sandbox:
             if not processes:
                 return
             end_processes(processes, _PATIENCE)
+
+    def remove(self) -> None:
+        """Stop the daemons and remove all of the sandbox, its mail included."""
+        self.stop()
+        root = self.settings.root
+        shutil.rmtree(root, ignore_errors=True)
+        home, _ = _choose_home(root)
+        if home != root:
+            shutil.rmtree(home.parent, ignore_errors=True)
 
     def find_processes(self) -> list[psutil.Process]:
         """Return all running processes of this sandbox."""

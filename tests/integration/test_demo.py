@@ -122,6 +122,20 @@ def start_demo(make_open_folder: Callable[[], Path]) -> Iterator[StartDemo]:
             process.kill()
 
 
+def run_reset(var: Path, expected_code: int) -> str:
+    """Run what ``make demo-reset`` runs and return its words."""
+    done = subprocess.run(
+        [sys.executable, "-m", "mailadmin.demo", "reset"],
+        cwd=paths.project_dir(),
+        env={**os.environ, "MAILADMIN_VAR": str(var)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == expected_code
+    return done.stdout + done.stderr
+
+
 def log_in(card: dict[str, Any]) -> str:
     """Log in as a browser would and return the page that follows."""
     jar = http.cookiejar.CookieJar()
@@ -185,6 +199,10 @@ def test_the_demo_starts_serves_and_ends(start_demo: StartDemo) -> None:
     assert again.supervisor.returncode == 0
     assert not again.find_processes()
 
+    assert "was removed" in run_reset(demo.var, 0)
+    assert not demo.var.exists()
+    assert "nothing to remove" in run_reset(demo.var, 0)
+
 
 def test_ctrl_c_during_the_start_ends_it(start_demo: StartDemo) -> None:
     demo = start_demo()
@@ -211,6 +229,11 @@ def test_what_dies_is_started_again(shared: RunningDemo) -> None:
             time.sleep(0.1)
     assert page
     assert "web was started again" in shared.log.read_text()
+
+
+def test_the_state_of_a_running_demo_is_not_removed(shared: RunningDemo) -> None:
+    assert f"runs already (process {shared.supervisor.pid})" in run_reset(shared.var, 1)
+    assert log_in(shared.wait_for_card())
 
 
 def test_a_running_demo_is_not_started_twice(shared: RunningDemo, start_demo: StartDemo) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import smtplib
 import socket
 import ssl
@@ -212,11 +211,13 @@ def test_a_folder_with_a_long_path_works(make_open_folder: Callable[[], Path]) -
         server.start()
         mail_clients.deliver_on_port_25(server, server.settings.mailbox, "far down")
         mail_clients.wait_for_subject(server, "far down")
+        runtime = server.dovecot_base_dir.parent
+        assert runtime.parent == Path("/run")
+        assert (runtime / "home").readlink() == root
     finally:
-        server.stop()
-    runtime = server.dovecot_base_dir.parent
-    assert (runtime / "home").readlink() == root
-    shutil.rmtree(runtime)
+        server.remove()
+    assert not root.exists()
+    assert not runtime.exists()
 
 
 def test_a_folder_closed_to_others_is_refused_with_the_reason(
