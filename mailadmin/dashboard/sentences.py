@@ -15,7 +15,7 @@ _APPLY_AGAIN = _(
     "Somebody may have edited the files by hand, or the daemon was not reloaded. Review shows how "
     "the files differ from what was applied; applying makes them right again and proves it."
 )
-_WHAT_NOW: dict[str, Promise] = {
+WHAT_NOW: dict[str, Promise] = {
     "probe.closed": _(
         "Nobody can use this port at the moment. Check on the mail server that the daemon runs; "
         "its log says why if not. If it runs, Review shows whether its files still ask for "
@@ -89,7 +89,7 @@ def say_broken(matrix: Matrix) -> str:
 def say_what_now(row: Row) -> list[str]:
     """Return what to do about everything that is wrong with a port, each once."""
     codes = [problem.code for problem in row.problems]
-    said = [str(_WHAT_NOW.get(code, _APPLY_AGAIN)) for code in codes]
+    said = [str(WHAT_NOW.get(code, _APPLY_AGAIN)) for code in codes]
     if row.is_expired and "probe.other_certificate" not in codes:
         said.append(str(_EXPIRED))
     return list(dict.fromkeys(said))

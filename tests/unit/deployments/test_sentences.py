@@ -23,6 +23,7 @@ _FAMILIES = "agent|plan|deployment|material|port|daemon|postfix|dovecot|file|pro
 # What looks like a code and is a verb of the audit log, a task, or a file name.
 _OTHERS = {
     "deployment.requested", "deployment.succeeded", "deployment.rolled_back", "deployment.failed",
+    "deployment.refused",
     "deployments.tasks",
 }  # fmt: skip
 
