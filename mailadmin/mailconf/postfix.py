@@ -319,5 +319,5 @@ def read_certificate_settings(found: PostfixFiles) -> list[str]:
     for text in (found.main_cf, block.remove_block(found.main_cf)):
         settings = main_cf.read_parameters(text)
         values = " ".join(settings.get(name, "") for name in names)
-        files += [word for word in values.replace(",", " ").split() if word not in files]
-    return files
+        files += values.replace(",", " ").split()
+    return list(dict.fromkeys(files))
