@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from csp.constants import NONE, SELF
 
@@ -38,17 +38,28 @@ def _read_or_create_secret(path: Path) -> str:
 
 
 def _database(url: str) -> dict[str, object]:
-    """Return Django's form of ``postgresql://user:password@host:port/name``."""
+    """Return Django's form of ``postgresql://user:password@host:port/name?option=value``.
+
+    As in libpq, a Unix socket is the folder it lies in, either percent-encoded in the place of the
+    host or as ``?host=/run/postgresql``. Other options (``sslmode``, ``sslrootcert``, ...) reach
+    the server's library as they are: a misspelt one is refused, never ignored.
+    """
     parts = urlsplit(url)
     if parts.scheme not in {"postgres", "postgresql"}:
         raise ValueError("DATABASE_URL must start with postgresql://")
+    options = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
+    # parts.hostname would be in lower case, which is right for a host and wrong for a folder.
+    host = parts.netloc.rpartition("@")[2]
+    is_folder = host.lower().startswith(("%2f", "/"))
     return {
         "ENGINE": "django.db.backends.postgresql",
-        "NAME": unquote(parts.path.lstrip("/")),
-        "USER": unquote(parts.username or ""),
-        "PASSWORD": unquote(parts.password or ""),
-        "HOST": unquote(parts.hostname or ""),
-        "PORT": str(parts.port or ""),
+        "NAME": unquote(parts.path.removeprefix("/")),
+        "USER": options.pop("user", "") or unquote(parts.username or ""),
+        "PASSWORD": options.pop("password", "") or unquote(parts.password or ""),
+        "HOST": options.pop("host", "")
+        or unquote(host.partition(":")[0] if is_folder else parts.hostname or ""),
+        "PORT": options.pop("port", "") or str(parts.port or ""),
+        "OPTIONS": options,
         "CONN_HEALTH_CHECKS": True,
         "CONN_MAX_AGE": 60,
     }

@@ -13,8 +13,13 @@ atexit.register(shutil.rmtree, _VAR, ignore_errors=True)
 os.environ["MAILADMIN_VAR"] = _VAR
 os.environ.pop("MAILADMIN_RUN", None)
 os.environ.pop("MAILADMIN_SECRETS", None)
+# Never the database of a panel; which one the suite runs on is asked for by a name of its own.
+os.environ["DATABASE_URL"] = os.environ.get("MAILADMIN_TEST_DATABASE_URL", "")
 
 from mailadmin.settings import *  # noqa: E402, F403  # after the environment is set
+
+# The programs that a test starts are told theirs, or use SQLite in the folder they are given.
+del os.environ["DATABASE_URL"]
 
 DEBUG = False
 ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1"]

@@ -7,6 +7,7 @@ lines and then one ``{"result": ...}`` or ``{"error": ...}``. No exception class
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -17,6 +18,8 @@ from mailadmin.pki.problems import Problem, Severity
 
 # A state with a few hundred certificates stays well below; anything larger is not ours.
 MAX_MESSAGE = 16 * 1024 * 1024
+# PostgreSQL keeps no NUL, and no half of a pair, in a text or in JSON.
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 class Verb(StrEnum):
@@ -173,16 +176,36 @@ def encode(message: Mapping[str, Any]) -> bytes:
 
 
 def decode(line: bytes) -> dict[str, Any]:
-    """Return the object of one line. Raises :class:`AgentError` for anything else."""
+    """Return the object of one line. Raises :class:`AgentError` for anything else.
+
+    What a mail server says may hold characters that no database column can; they are replaced.
+    """
     if len(line) > MAX_MESSAGE:
         raise AgentError.because("agent.message_too_large", limit=MAX_MESSAGE)
     try:
         message = json.loads(line)
+        if _may_be_unstorable(line):
+            message = _as_storable(message)
     except (ValueError, RecursionError):
         raise AgentError.because("agent.message_unreadable") from None
     if not isinstance(message, dict):
         raise AgentError.because("agent.message_unreadable")
     return message
+
+
+def _may_be_unstorable(line: bytes) -> bool:
+    """Tell whether the line spells a NUL or one of the halves that pairs are made of."""
+    return b"\\u0000" in line or b"\\ud" in line.lower()
+
+
+def _as_storable(value: Any) -> Any:
+    if isinstance(value, str):
+        return _UNSTORABLE.sub("\ufffd", value)
+    if isinstance(value, list):
+        return [_as_storable(item) for item in value]
+    if isinstance(value, dict):
+        return {_as_storable(name): _as_storable(item) for name, item in value.items()}
+    return value
 
 
 def read_request(line: bytes) -> Request:

@@ -12,12 +12,14 @@ REMOVED = "[removed]"
 _PRIVATE_KEY = re.compile(
     r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)", re.DOTALL
 )
+# PostgreSQL keeps no NUL; neither database keeps half of a surrogate pair.
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 _SECRET_NAME = re.compile(r"passw|passphrase|secret|token|privatekey|recoverycode|otp", re.I)
 
 
 def redact_text(text: str) -> str:
-    """Return the text with each PEM private key replaced."""
-    return _PRIVATE_KEY.sub(REMOVED_KEY, text)
+    """Return the text with each PEM private key replaced, and what no database can store."""
+    return _UNSTORABLE.sub("\ufffd", _PRIVATE_KEY.sub(REMOVED_KEY, text))
 
 
 def redact(value: object) -> object:

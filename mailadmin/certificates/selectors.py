@@ -120,6 +120,12 @@ def find_pending_request(public_key_id: str) -> CertificateSigningRequest | None
     return list_pending_requests().filter(public_key_id=public_key_id).first()
 
 
+def lock_pending_request(public_key_id: str) -> CertificateSigningRequest | None:
+    """Return that request, locked until the transaction ends."""
+    rows = list_pending_requests().select_for_update()
+    return rows.filter(public_key_id=public_key_id).first()
+
+
 def find_key_ids(public_key_ids: Iterable[str]) -> set[str]:
     """Return those of the public keys whose private key is here."""
     return set(

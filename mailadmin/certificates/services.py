@@ -124,8 +124,9 @@ def store_certificate(
     one must be confirmed and was not; ``CustodyProblem`` when keys cannot be sealed or opened.
     """
     leaf = _require_acceptance(verdict, is_confirmed)
+    # The request first: its row is locked, so that nobody cancels it and destroys the key.
+    csr = selectors.lock_pending_request(leaf.public_key_id)
     key = _take_key(verdict, leaf)
-    csr = selectors.find_pending_request(leaf.public_key_id)
     if csr is not None:
         csr.status = Status.ISSUED
         csr.save(update_fields=["status"])

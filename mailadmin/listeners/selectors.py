@@ -63,7 +63,8 @@ def read_wanted(server: MailServer) -> Wanted:
     return Wanted(
         server=server,
         listeners=tuple(sorted(listeners, key=lambda item: _ORDER[item.service])),
-        bindings=tuple(bindings.order_by("host_name")),
+        # Not the database's order, which depends on its language: the digest is over this one.
+        bindings=tuple(sorted(bindings, key=lambda item: item.host_name)),
     )
 
 

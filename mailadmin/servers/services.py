@@ -95,7 +95,8 @@ def lock_server(server: MailServer) -> MailServer:
     """Return the row, locked until the transaction ends.
 
     Everything that belongs to a server is changed under its lock, so that two people who save at
-    once are served one after the other.
+    once are served one after the other. It is taken before the lock of a certificate, always: the
+    other way round two of them could wait for each other.
     """
     rows = MailServer.objects.select_related("default_certificate")
     return rows.select_for_update(of=("self",)).get(pk=server.pk)

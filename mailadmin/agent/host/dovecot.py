@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import socket
@@ -139,6 +140,11 @@ class DovecotHost:
     def start(self) -> None:
         """Start a master that died. Raises :class:`AgentError`."""
         program = find_program("dovecot", self.paths.command_directory)
+        if not self.is_running():
+            # Dovecot would not start while anything has the number of the one that died: another
+            # program, or its own remains that nobody has collected.
+            with contextlib.suppress(OSError):
+                (self.paths.base_dir / "master.pid").unlink(missing_ok=True)
         done = run([program, "-c", self.paths.config_file])
         if not done.is_ok:
             raise AgentError.because("dovecot.start_failed", words=done.words)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from mailadmin.agent.protocol import AgentError
 
@@ -49,20 +51,27 @@ def run(arguments: Sequence[str | Path], *, timeout: float = 20.0, hide: bool = 
     """
     name = Path(arguments[0]).name
     try:
-        done = subprocess.run(
-            [str(argument) for argument in arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL if hide else subprocess.PIPE,
-            stderr=subprocess.PIPE if hide else subprocess.STDOUT,
-            timeout=timeout,
-            env=_SAFE_ENVIRONMENT,
-            cwd="/",
-            close_fds=True,
-        )
+        # A file, not a pipe: a daemon that was started keeps it open, and we would wait for it.
+        with tempfile.TemporaryFile() as printed:
+            done = subprocess.run(
+                [str(argument) for argument in arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL if hide else printed,
+                stderr=printed if hide else subprocess.STDOUT,
+                timeout=timeout,
+                env=_SAFE_ENVIRONMENT,
+                cwd="/",
+                close_fds=True,
+            )
+            return Finished(done.returncode, _read_end(printed))
     except subprocess.TimeoutExpired:
         raise AgentError.because("program.timeout", name, seconds=int(timeout)) from None
     except OSError as error:
         detail = error.strerror or "unknown"
         raise AgentError.because("program.not_started", name, detail=detail) from None
-    printed = done.stderr if hide else done.stdout
-    return Finished(done.returncode, printed.decode(errors="replace").strip()[-_MOST_OUTPUT:])
+
+
+def _read_end(printed: IO[bytes]) -> str:
+    size = printed.seek(0, os.SEEK_END)
+    printed.seek(max(0, size - _MOST_OUTPUT))
+    return printed.read().decode(errors="replace").strip()

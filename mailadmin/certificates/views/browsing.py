@@ -33,7 +33,8 @@ _LONGEST_SEARCH = 253
 @require_safe
 def show_list(request: HttpRequest) -> HttpResponse:
     """Show the certificates by urgency, and the requests that wait for theirs."""
-    wanted = request.GET.get("q", "").strip()[:_LONGEST_SEARCH]
+    # No name has a NUL, and PostgreSQL refuses to look for one.
+    wanted = request.GET.get("q", "").replace("\0", "").strip()[:_LONGEST_SEARCH]
     found = selectors.search(selectors.list_certificates(now=timezone.now()), wanted)
     page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
     context = {

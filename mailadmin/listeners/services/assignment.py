@@ -35,8 +35,9 @@ def assign_certificate(
     Returns whether that changed anything. Raises :class:`ChangeRefusedError` for a deleted
     certificate, a service the server does not have, or a host name that is none.
     """
+    row = lock_server(server)
     take_certificate(certificate)
-    wanted = read_wanted(lock_server(server))
+    wanted = read_wanted(row)
     current = wanted.as_state()
     _refuse_unknown(services, {listener.service for listener in wanted.listeners})
     difference = store_state(
@@ -75,8 +76,9 @@ def bind_name(*, actor: Actor, server: MailServer, host_name: str, certificate: 
     Raises :class:`ChangeRefusedError` for a name that is none or a certificate that was deleted.
     """
     (name,) = _normalized([host_name])
+    row = lock_server(server)
     take_certificate(certificate)
-    wanted = read_wanted(lock_server(server))
+    wanted = read_wanted(row)
     current = wanted.as_state()
     bindings = _bound(current, [name], certificate.fingerprint)
     difference = store_state(wanted, replace(current, sni_bindings=bindings))

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -67,3 +70,18 @@ def test_a_program_that_is_not_installed_is_said() -> None:
     with pytest.raises(AgentError) as raised:
         find_program("no-such-program")
     assert raised.value.problem.code == "program.missing"
+
+
+def test_a_daemon_that_stays_behind_is_not_waited_for() -> None:
+    script = (
+        "import os, time\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    time.sleep(60)\n"
+        "    os._exit(0)\n"
+        "print(child, flush=True)\n"
+    )
+    started = time.monotonic()
+    done = run([PYTHON, "-c", script])
+    os.kill(int(done.output), signal.SIGKILL)
+    assert time.monotonic() - started < 10
