@@ -7,7 +7,8 @@ from typing import Any
 
 from mailadmin.mailconf.state import CertificateMaterial, DesiredState, SniBinding
 from mailadmin.pki.certificate import read_certificate
-from tests.throwaway_pki import ThrowawayCa
+from mailadmin.pki.keys import KeyKind
+from tests.throwaway_pki import ThrowawayCa, draw_key
 
 _CA = ThrowawayCa()
 # What a client must trust to verify all of them.
@@ -22,9 +23,11 @@ class Material:
     bundle: str = field(repr=False)
 
 
-def make_material(label: str, names: tuple[str, ...] = ("mail.example.test",)) -> Material:
+def make_material(
+    label: str, names: tuple[str, ...] = ("mail.example.test",), kind: str = KeyKind.ECDSA_P256
+) -> Material:
     """Return a fresh certificate with its key."""
-    issued = _CA.issue(names)
+    issued = _CA.issue(names, key=draw_key(KeyKind(kind)))
     facts = read_certificate(issued.cert_pem)
     certificate = CertificateMaterial(
         fingerprint=facts.fingerprint,

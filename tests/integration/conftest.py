@@ -6,10 +6,13 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from mailadmin.agent import proving
 from mailadmin.sandbox import Sandbox
+from tests.integration.mail_host import MailHost
 
 
 @pytest.fixture(scope="session")
@@ -50,3 +53,49 @@ def sandbox(make_sandbox: Callable[[], Sandbox]) -> Iterator[Sandbox]:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="module")
+def quick_watch() -> Iterator[None]:
+    """Watch for a fraction of the two seconds after each proof, where that is not the point."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(proving, "_WATCH", 0.2)
+        patch.setattr(proving, "_WATCH_PAUSE", 0.1)
+        yield
+
+
+@pytest.fixture(scope="module")
+def make_mail_host(
+    make_sandbox: Callable[[], Sandbox], make_open_folder: Callable[[], Path]
+) -> Iterator[Callable[..., MailHost]]:
+    """Start mail servers with a place for an agent, which is not started yet."""
+    made: list[Sandbox] = []
+
+    def make(**config: Any) -> MailHost:
+        sandbox = make_sandbox()
+        sandbox.start()
+        made.append(sandbox)
+        return MailHost(sandbox, make_open_folder(), **config)
+
+    yield make
+    for sandbox in made:
+        sandbox.stop()
+
+
+@pytest.fixture(scope="module")
+def mail_host(make_mail_host: Callable[..., MailHost], quick_watch: None) -> Iterator[MailHost]:
+    """Yield a mail server with an agent in this process; the tests of a module share it."""
+    host = make_mail_host()
+    host.start_agent()
+    host.base = host.full_state()
+    host.apply(host.base)
+    yield host
+    host.stop_agent()
+
+
+@pytest.fixture
+def host(mail_host: MailHost) -> MailHost:
+    """Return the shared mail server in its base state: every service open, one certificate."""
+    if not mail_host.is_in_base_state():
+        mail_host.apply(mail_host.base)
+    return mail_host
