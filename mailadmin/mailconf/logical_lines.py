@@ -15,8 +15,9 @@ _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 class LogicalLine:
     """One setting or service as Postfix reads it.
 
-    ``text`` is empty for the comments at the head of a file. ``lines`` are the physical lines,
-    with their ends; comments and blank lines inside and behind are among them.
+    ``text`` is empty for what Postfix skips: the comments at the head of a file, and an indented
+    line there, which continues nothing. ``lines`` are the physical lines, with their ends;
+    comments and blank lines inside and behind are among them.
     """
 
     text: str
@@ -52,4 +53,4 @@ def is_comment(line: str) -> bool:
 
 def _join(lines: list[str]) -> LogicalLine:
     text = "".join(line.removesuffix("\n") for line in lines if not is_comment(line))
-    return LogicalLine(text, tuple(lines))
+    return LogicalLine("" if text[:1] in WHITE_SPACE else text, tuple(lines))

@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from mailadmin.mailconf import block
 from mailadmin.mailconf.logical_lines import WHITE_SPACE, logical_lines
 
-_PARAMETER = re.compile(r"\s*([^\s=]+)\s*=(.*)", re.ASCII | re.DOTALL)
+_PARAMETER = re.compile(r"([^\s=]+)\s*=(.*)", re.ASCII | re.DOTALL)
 
 
 def set_parameters(text: str, settings: Mapping[str, str], replaced: Collection[str]) -> str:

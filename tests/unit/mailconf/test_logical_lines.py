@@ -53,5 +53,5 @@ def test_comments_at_the_head_stand_alone() -> None:
     assert texts("# head\n\na = b\n") == ["", "a = b"]
 
 
-def test_an_indented_first_line_is_a_line() -> None:
-    assert texts("# head\n  a = b\nc = d\n") == ["  a = b", "c = d"]
+def test_an_indented_first_line_continues_nothing_and_is_skipped() -> None:
+    assert texts("# head\n  a = b\n c\nd = e\n") == ["", "d = e"]
