@@ -57,6 +57,7 @@ class _Redaction:
         # How the setting began whose value is secret, and how many braces it has left open.
         self._mark: str | None = None
         self._is_parameter = False
+        self._is_value_awaited = False
         self._open_braces = 0
 
     def redact_line(self, line: str) -> str:
@@ -77,6 +78,7 @@ class _Redaction:
         rest = line.removeprefix(mark)
         if self._is_continued_by(mark, rest):
             self._open_braces += rest.count("{") - rest.count("}")
+            self._is_value_awaited = False
             indent = rest[: len(rest) - len(rest.lstrip(WHITE_SPACE))]
             return f"{mark}{indent}{REDACTED}{end}"
         found = _SECRET_NAME.search(rest)
@@ -85,8 +87,9 @@ class _Redaction:
         self._mark = mark
         self._is_parameter = bool(_NAME_SO_FAR.fullmatch(rest, 0, found.start()))
         self._open_braces = rest.count("{") - rest.count("}")
-        is_value_here = bool(rest[found.end() :].strip(WHITE_SPACE))
-        return f"{mark}{rest[: found.end()]}{REDACTED * is_value_here}{end}"
+        self._is_value_awaited = not rest[found.end() :].strip(WHITE_SPACE)
+        shown = "" if self._is_value_awaited else REDACTED
+        return f"{mark}{rest[: found.end()]}{shown}{end}"
 
     def _is_continued_by(self, mark: str, rest: str) -> bool:
         """Tell whether the line belongs to the secret value above it.
@@ -97,9 +100,9 @@ class _Redaction:
         if mark != self._mark or not rest.strip(WHITE_SPACE):
             return False
         is_continuation = rest[0] in WHITE_SPACE
-        if mark == "#":
-            # After the hash of a comment one space is usual.
-            is_continuation = is_continuation and rest[1] in WHITE_SPACE
+        if mark == "#" and not self._is_value_awaited:
+            # After the hash of a comment one space is usual, and says nothing.
+            is_continuation = is_continuation and not re.match(r" [^\s]", rest)
         if is_continuation and (self._is_parameter or self._open_braces > 0):
             return True
         self._mark = None

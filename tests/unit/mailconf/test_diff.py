@@ -140,6 +140,12 @@ def test_a_commented_secret_goes_on_where_it_is_indented() -> None:
     assert redact(text) == "#x_password =\n#   [redacted]\n# Another comment\n#   not secret\n"
 
 
+def test_the_first_comment_below_may_be_the_value_and_is_hidden() -> None:
+    assert redact(f"#x_password =\n# {SECRET}\n# A comment\n") == (
+        "#x_password =\n# [redacted]\n# A comment\n"
+    )
+
+
 def test_a_secret_that_follows_a_secret_is_one_too() -> None:
     text = f"a_password = {SECRET}\nb_password = {SECRET}\n c = 1\n"
     assert redact(text) == "a_password = [redacted]\nb_password = [redacted]\n [redacted]\n"
@@ -191,7 +197,16 @@ around = st.lists(
     st.sampled_from(["", SET_ASIDE, OFF, "#"]),
     st.sampled_from(NAMES),
     st.sampled_from(
-        [" = ", "=", "=\t", " =\r", " = static:user:", " =\n{mark}  ", " =\n\n{mark}\t"]
+        [
+            " = ",
+            "=",
+            "=\t",
+            " =\r",
+            " = static:a:",
+            " =\n{mark} ",
+            " =\n{mark}   ",
+            " =\n\n{mark}\t",
+        ]
     ),
 )
 def test_no_password_gets_through(
