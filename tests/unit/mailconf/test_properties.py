@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from mailadmin.mailconf import block, dovecot, main_cf, master_cf, postfix
@@ -85,6 +85,8 @@ def test_no_foreign_service_is_changed(state: DesiredState, found: PostfixFiles)
 def test_every_open_port_is_a_service_and_no_closed_one_is(
     state: DesiredState, found: PostfixFiles
 ) -> None:
+    codes = {item.code for item in postfix.find_problems(state, found)}
+    assume("postfix.service_not_understood" not in codes)
     entries = master_cf.read_entries(block.read_block(render(state, found).master_cf))
     wanted = [
         (item.address, item.port)
