@@ -171,7 +171,7 @@ _UNRENDERABLE = frozenset(
     {
         "profile.unknown", "sni.name_invalid", "listener.address_invalid", "listener.port_invalid",
         "listener.tls_mode_impossible", "certificate.unknown", "certificate.own_with_sni",
-        "certificate.shared_by_protocol",
+        "certificate.shared_by_protocol", "postfix.block_damaged",
     }
 )  # fmt: skip
 

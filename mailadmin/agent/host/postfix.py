@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import re
+from collections.abc import Collection
 from pathlib import Path
 
 import psutil
@@ -11,8 +13,11 @@ from mailadmin.agent.config import PostfixPaths
 from mailadmin.agent.host.files import FileState, cool_down, copy_folder, to_bytes
 from mailadmin.agent.host.programs import Finished, find_program, run
 from mailadmin.agent.protocol import AgentError
+from mailadmin.mailconf import main_cf
 from mailadmin.mailconf.postfix import PostfixFiles
 
+_LINE_NUMBER = re.compile(r", line [0-9-]+:")
+_UNUSED = re.compile(r"unused parameter: ([^\s=]+)=")
 _PARAMETERS = ("mail_version", "default_database_type", "queue_directory", "maillog_file")
 
 
@@ -75,9 +80,14 @@ class PostfixHost:
             target.write_bytes(to_bytes(text))
             cool_down(target)
         known = self._warnings(self.paths.config_directory)
+        parameters = main_cf.read_parameters(FileState.read(self.paths.main_cf).text)
         for arguments in (["-n"], ["-M"], ["-P"]):
             done = self._run("postconf", staging, *arguments)
-            fresh = [line for line in _warning_lines(done.output) if line not in known]
+            fresh = [
+                line
+                for line in _warning_lines(done.output, staging)
+                if line not in known and not _is_about_unused(line, parameters)
+            ]
             if not done.is_ok or fresh:
                 words = "\n".join(fresh) or done.words
                 raise AgentError.because("postfix.check_failed", words=_without(words, staging))
@@ -116,20 +126,24 @@ class PostfixHost:
 
     def _warnings(self, folder: Path) -> set[str]:
         outputs = (self._run("postconf", folder, option).output for option in ("-n", "-M", "-P"))
-        return {line for text in outputs for line in _warning_lines(text)}
+        return {line for text in outputs for line in _warning_lines(text, folder)}
 
     def _run(self, program: str, config_directory: Path, *arguments: str) -> Finished:
         path = find_program(program, self.paths.command_directory)
         return run([path, "-c", config_directory, *arguments])
 
 
-def _warning_lines(words: str) -> list[str]:
-    """Return warnings without the path in front, so that two folders can be compared."""
-    return [
-        line.partition("warning:")[2].strip().rpartition("/")[2]
-        for line in words.splitlines()
-        if "warning:" in line
-    ]
+def _warning_lines(words: str, folder: Path) -> list[str]:
+    """Return warnings without folder and line number, so that two folders can be compared."""
+    warnings = [line.partition("warning:")[2].strip() for line in words.splitlines()]
+    return [_LINE_NUMBER.sub(":", _without(line, folder), count=1) for line in warnings if line]
+
+
+def _is_about_unused(warning: str, parameters: Collection[str]) -> bool:
+    """Tell whether a variable of the admin's has lost its user, as ``mua_client_restrictions``
+    does: the service that used it is set aside, and both come back when the panel goes."""
+    match = _UNUSED.search(warning)
+    return match is not None and match[1] in parameters
 
 
 def _without(words: str, staging: Path) -> str:
