@@ -42,11 +42,12 @@ class DovecotHost:
     def read_settings(self) -> str:
         """Return every setting as Dovecot reads it (``doveconf -a``); holds paths, not keys.
 
-        The defaults come first, since 2.4 leaves those of a listener out of ``-a``.
+        The defaults come first, since 2.4 leaves those of a listener out of ``-a``. Without ``-P``
+        Dovecot 2.3 hides the path of the key like a password, so passwords are among them too.
         """
         outputs = []
         for option in ("-d", "-a"):
-            done = self._doveconf(self.paths.config_file, option)
+            done = self._doveconf(self.paths.config_file, option, "-P")
             if not done.is_ok:
                 raise AgentError.because("dovecot.config_broken", words=done.words)
             outputs.append(done.output)
