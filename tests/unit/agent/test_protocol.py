@@ -117,3 +117,16 @@ def test_an_error_prints_its_code_alone() -> None:
     error = AgentError.because("postfix.check_failed", "main.cf", words="very secret")
     assert str(error) == "postfix.check_failed"
     assert "very secret" not in repr(error)
+
+
+def test_what_no_database_can_store_is_replaced_wherever_it_stands() -> None:
+    said = {"dialogue": [["server", "220 \0 \udcff ok"]], "a\0b": 1, "pair": "\N{OPEN LOCK}"}
+    assert over_the_wire(said) == {
+        "dialogue": [["server", "220 \ufffd \ufffd ok"]],
+        "a\ufffdb": 1,
+        "pair": "\N{OPEN LOCK}",
+    }
+
+
+def test_words_about_such_characters_stay_as_they_are() -> None:
+    assert over_the_wire({"words": r"a \u0000 and a \ud800"}) == {"words": r"a \u0000 and a \ud800"}

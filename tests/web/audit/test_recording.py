@@ -119,3 +119,12 @@ def test_too_long_names_are_cut_and_not_refused() -> None:
     event.refresh_from_db()
     assert len(event.actor_name) == 150
     assert len(event.object_label) == 255
+
+
+@pytest.mark.django_db
+def test_what_no_database_can_store_is_replaced() -> None:
+    event = make_event(reason="a\0b", object_label="\udcff", evidence={"said": ["\0"]})
+    event.refresh_from_db()
+    assert event.reason == "a\ufffdb"
+    assert event.object_label == "\ufffd"
+    assert event.evidence == {"said": ["\ufffd"]}
