@@ -115,13 +115,11 @@ def list_pending_requests() -> QuerySet[CertificateSigningRequest]:
     return CertificateSigningRequest.objects.filter(status=CertificateSigningRequest.Status.PENDING)
 
 
-def find_pending_request(public_key_id: str) -> CertificateSigningRequest | None:
-    """Return the request that waits for a certificate with this public key."""
-    return list_pending_requests().filter(public_key_id=public_key_id).first()
-
-
 def lock_pending_request(public_key_id: str) -> CertificateSigningRequest | None:
-    """Return that request, locked until the transaction ends."""
+    """Return the request that waits for a certificate with this public key.
+
+    Its row is locked until the transaction ends.
+    """
     rows = list_pending_requests().select_for_update()
     return rows.filter(public_key_id=public_key_id).first()
 

@@ -115,11 +115,14 @@ def request_probe(*, actor: Actor, server: MailServer) -> ProbeRun:
     return run
 
 
+@transaction.atomic
 def discard_changes(*, actor: Actor, server: MailServer) -> bool:
     """Make everything wanted what was applied last; returns whether that changed anything.
 
     Raises :class:`ChangeRefusedError` if a certificate of that state was deleted since.
     """
+    # The row as it is now: a deployment may have ended since the page was shown.
+    server = lock_server(server)
     applied = applied_state(server)
     if applied is None:
         raise ChangeRefusedError(Problem("undo.nothing_applied"))
