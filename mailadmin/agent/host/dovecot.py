@@ -177,16 +177,19 @@ def version_numbers(version: str) -> tuple[int, int]:
 
 
 def _reread_old(connection: socket.socket) -> str | None:
-    """Ask 2.3; returns the error it answers, or None. The answer itself (settings) is dropped."""
+    """Ask 2.3; returns the error it answers, or None. The answer itself (settings) is dropped.
+
+    It answers settings and an empty line; or an empty line, the error, and the end.
+    """
     connection.sendall(b"VERSION\tconfig\t2\t0\nREQ\tmodule=master\n")
     answer = bytearray()
-    while b"\n\n" not in answer and b"\nERROR " not in answer:
-        part = connection.recv(65536)
-        if not part:
-            return "the connection was closed"
+    while part := connection.recv(65536):
         answer += part
-    _, found, error = bytes(answer).partition(b"\nERROR ")
-    return error.decode(errors="replace").strip() if found else None
+        if answer.endswith(b"\n\n") and not answer.startswith(b"\n"):
+            return None
+    error = answer.removeprefix(b"\nERROR ")
+    was_refused = len(error) < len(answer)
+    return error.decode(errors="replace").strip() if was_refused else "the connection was closed"
 
 
 def _reread_new(connection: socket.socket) -> str | None:

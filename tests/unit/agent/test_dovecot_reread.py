@@ -66,7 +66,7 @@ def count_open_files() -> int:
 
 
 def test_2_3_is_asked_as_its_master_asks(reread: Callable[..., list[bytes]]) -> None:
-    answer = say(b"VERSION\tconfig\t2\t0\nssl=required\n" + b"a=b\n" * 5000, b"\n")
+    answer = say(b"service=lmtp\tservice=lda\n" + b"a=b\n" * 5000, b"\n")
     asked = reread("2.3.19.1", answer)
     assert asked == [b"VERSION\tconfig\t2\t0\nREQ\tmodule=master\n"]
 
@@ -91,8 +91,9 @@ def test_the_file_that_2_4_sends_along_is_closed(reread: Callable[..., list[byte
 @pytest.mark.parametrize(
     ("version", "parts", "words"),
     [
-        ("2.3.19.1", (b"VERSION\tconfig\t2\t0\n\nERROR ", b"line 3: no\n"), "line 3: no"),
-        ("2.3.19.1", (b"VERSION\tconfig\t2\t0\nssl=req",), "the connection was closed"),
+        ("2.3.19.1", (b"\n", b"ERROR ", b"line 3: ", b"no\n"), "line 3: no"),
+        ("2.3.19.1", (b"service=lmtp\nssl=req",), "the connection was closed"),
+        ("2.3.19.1", (), "the connection was closed"),
         ("2.4.1", (GREETING_24, b"-line 3: ", b"no\n"), "line 3: no"),
         ("2.4.1", (GREETING_24,), "the connection was closed"),
     ],
