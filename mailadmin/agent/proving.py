@@ -71,11 +71,19 @@ class Prover:
         begun = self.clock()
         while True:
             seen = self.probe(expected, False)
-            compared = (proof.compare(was, now) for was, now in zip(before, seen, strict=True))
+            compared = (
+                proof.compare(was, now)
+                for wanted, was, now in zip(expected, before, seen, strict=True)
+                if not self._is_taken_meanwhile(wanted, was, now)
+            )
             problems = [*self._dead_daemons(), *(item for item in compared if item)]
             if not problems:
                 return seen
             self._wait_or_give_up(problems, expected, begun)
+
+    def _is_taken_meanwhile(self, wanted: Expectation, was: Seen, now: Seen) -> bool:
+        """Tell whether another program has taken a port that was closed: not ours to undo."""
+        return now.is_open and not was.is_open and self.host.is_held_by_another(wanted)
 
     def _look_until_proven(self, expected: Sequence[Expectation], begun: float) -> list[Seen]:
         while True:

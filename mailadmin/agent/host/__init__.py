@@ -8,7 +8,7 @@ from pathlib import Path
 from mailadmin.agent.config import AgentConfig
 from mailadmin.agent.host.dovecot import DovecotHost, version_numbers
 from mailadmin.agent.host.files import FileState, replace_file, to_bytes
-from mailadmin.agent.host.ports import bind_problem, find_holder
+from mailadmin.agent.host.ports import bind_problem, find_holder, is_mail_program
 from mailadmin.agent.host.postfix import PostfixHost
 from mailadmin.agent.host.store import Store
 from mailadmin.agent.protocol import AgentError
@@ -123,6 +123,11 @@ class Host:
         """Return ``program (pid)`` of whoever listens on the port, or an empty text."""
         holder = find_holder(expected.address, expected.port)
         return f"{holder.program} (pid {holder.pid})" if holder else ""
+
+    def is_held_by_another(self, expected: Expectation) -> bool:
+        """Tell whether somebody listens on the port who is neither Postfix nor Dovecot."""
+        holder = find_holder(*expected.target)
+        return holder is not None and not is_mail_program(holder)
 
     # Checking a staged copy
 

@@ -32,6 +32,11 @@ def find_holder(address: str, port: int) -> Holder | None:
     return None
 
 
+def is_mail_program(holder: Holder) -> bool:
+    """Tell whether the holder belongs to Postfix or Dovecot, be it an orphan of a dead master."""
+    return holder.program in {"master", "smtpd", "dovecot"} or holder.program.endswith("-login")
+
+
 def bind_problem(service: str, address: str, port: int) -> Problem | None:
     """Return why a daemon could not listen there, by trying; None if it could."""
     wanted = "::" if address == ANY_ADDRESS else address

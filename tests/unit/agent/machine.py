@@ -235,6 +235,9 @@ class FakeHost(Host):
     def port_holder(self, expected: Expectation) -> str:
         return "squatter (pid 4711)"
 
+    def is_held_by_another(self, expected: Expectation) -> bool:
+        return expected.port in self.machine.held_by_another
+
     def put_files(self, found: Found, rendered: Rendered) -> None:
         self.machine.faults.hit("host.put_files")
         super().put_files(found, rendered)
@@ -275,6 +278,7 @@ class Machine:
         self.running = {Daemon.POSTFIX, Daemon.DOVECOT}
         self.is_dovecot_answering = True
         self.port_problem: Problem | None = None
+        self.held_by_another: set[int] = set()
         # Lets a test spoil what is seen: called with every answer of the probe.
         self.disturb: Callable[[Seen], Seen] = lambda seen: seen
         self.now = 0.0

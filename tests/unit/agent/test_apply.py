@@ -599,6 +599,23 @@ def test_an_old_state_that_does_not_come_back_is_a_failure(
     assert set(machine.served.values()) == old  # the files are back all the same
 
 
+@pytest.mark.parametrize("is_another", [True, False])
+def test_a_port_that_somebody_takes_meanwhile_is_not_ours_to_close(
+    machine: Machine, wanted: DesiredState, is_another: bool
+) -> None:
+    break_one_port(machine, 25)
+    spoil = machine.disturb
+    machine.disturb = lambda seen: (
+        replace(seen, is_open=True, error="probe.timeout", fingerprint="")
+        if seen.port == 465 and "host.put_files" in machine.faults.calls
+        else spoil(seen)
+    )
+    if is_another:
+        machine.held_by_another.add(465)
+    report = machine.apply(wanted)
+    assert report.outcome is (Outcome.ROLLED_BACK if is_another else Outcome.FAILED)
+
+
 def test_a_pending_rollback_refuses_a_new_apply_until_it_is_proven(
     machine: Machine, wanted: DesiredState
 ) -> None:
