@@ -211,6 +211,9 @@ class Sandbox:
 
     def _start_dovecot(self) -> None:
         make_open_folder(self._dovecot.base_dir)
+        # Left by a master that was killed. Dovecot would not start while anything has its number,
+        # be it what remains of that master until somebody collects it.
+        (self._dovecot.base_dir / "master.pid").unlink(missing_ok=True)
         answer = run_program("dovecot", ["-c", str(self.dovecot_config)])
         deadline = time.monotonic() + _START_LIMIT
         if answer.returncode != 0 or not wait_until(self.is_dovecot_running, deadline):
