@@ -1,0 +1,349 @@
+"""Whatever goes wrong with real daemons, the host ends up as it was: files, ports, certificates."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from mailadmin.agent import proving
+from mailadmin.agent.host import dovecot as dovecot_host
+from mailadmin.agent.protocol import AgentError, ApplyReport, Outcome
+from mailadmin.mailconf.services import Daemon
+from mailadmin.mailconf.state import DesiredState
+from mailadmin.pki.problems import Problem
+from tests.integration import mail_clients, wire
+from tests.integration.mail_host import SERVICES, MailHost
+from tests.states import make_material, with_default, with_open
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the new state less time to show than a real host gets: here it never will."""
+    monkeypatch.setattr(proving, "_PATIENCE", 2.5)
+
+
+@pytest.fixture
+def unchanged(host: MailHost) -> Iterator[None]:
+    """Check after the test that the host is byte for byte what it was, and serves it."""
+    files, generations, leaves = host.files(), host.generations(), host.leaves()
+    yield
+    assert host.files() == files
+    assert host.generations() == generations
+    assert host.leaves() == leaves
+    assert not host.has_journal
+
+
+def renewed(state: DesiredState) -> DesiredState:
+    return with_default(state, make_material("renewed").certificate)
+
+
+def reason_of(report: ApplyReport) -> Problem:
+    assert report.problem is not None
+    return report.problem
+
+
+# What the daemons' parsers refuse
+
+
+@pytest.mark.parametrize(
+    ("line", "code"),
+    [
+        ("this line has no equals sign\n", "postfix.config_broken"),
+        ("default_process_limit = abc\n", "postfix.check_failed"),
+        ("relayhost = $relayhost\n", "postfix.config_broken"),
+    ],
+)
+@pytest.mark.parametrize("is_port_change", [False, True], ids=["certificate", "port"])
+@pytest.mark.usefixtures("unchanged")
+def test_main_cf_broken_by_hand_is_refused(
+    host: MailHost, line: str, code: str, is_port_change: bool
+) -> None:
+    state = with_open(host.base, "pop3", "smtp", is_open=False) if is_port_change else None
+    state = state or renewed(host.base)
+    before, reloads = host.main_cf.read_text(), host.count_reloads()
+    host.edit(host.main_cf, line + before)
+    try:
+        assert problem_with(host, state).code == code
+        assert host.main_cf.read_text() == line + before
+        assert host.count_reloads() == reloads
+    finally:
+        host.edit(host.main_cf, before)
+
+
+def problem_with(host: MailHost, state: DesiredState) -> Problem:
+    """Return why the state is refused, be it as soon as it is planned."""
+    try:
+        digest = host.plan(state).digest
+    except AgentError as error:
+        digest = error.problem.code
+    report = host.client.apply(
+        state, digest=digest, deployment_id=f"refused-{os.urandom(4).hex()}", on_step=lambda _: None
+    )
+    assert report.outcome is Outcome.REFUSED
+    return reason_of(report)
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_the_words_of_postfix_say_which_line(host: MailHost) -> None:
+    before = host.master_cf.read_text()
+    host.edit(host.master_cf, f"{before}too short a line\n")
+    try:
+        problem = problem_with(host, renewed(host.base))
+        assert problem.code == "postfix.config_broken"
+        assert "bad field count" in str(problem.params["words"])
+        assert str(host.config.state_dir) not in str(problem.params["words"])
+    finally:
+        host.edit(host.master_cf, before)
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        ("service imap-login {\n", "dovecot.config_broken"),
+        ("no_such_setting = yes\n", "dovecot.config_broken"),
+        ("local_name a.test {\n  ssl_cert = </missing.pem\n}\n", "dovecot.check_failed"),
+        ("ssl_cert = </etc/hostname\n", "dovecot.dropin_overridden"),
+    ],
+)
+@pytest.mark.usefixtures("unchanged")
+def test_a_dovecot_file_broken_by_hand_is_refused(host: MailHost, content: str, code: str) -> None:
+    by_hand = host.dropin.with_name("zz-by-hand.conf")
+    reloads = host.count_reloads()
+    host.edit(by_hand, content)
+    try:
+        assert problem_with(host, renewed(host.base)).code == code
+        assert host.count_reloads() == reloads
+    finally:
+        by_hand.unlink()
+
+
+def test_a_later_file_that_undoes_a_port_is_found_out_by_the_proof(host: MailHost) -> None:
+    """No parser minds; only looking at the port shows it."""
+    host.apply(with_open(host.base, "pop3s", is_open=False))
+    by_hand = host.dropin.with_name("zz-by-hand.conf")
+    host.edit(by_hand, "service pop3-login {\n  inet_listener pop3s {\n    port = 0\n  }\n}\n")
+    files = host.files()
+    try:
+        report = host.apply(host.base, Outcome.ROLLED_BACK)
+        assert (reason_of(report).code, reason_of(report).subject) == ("probe.closed", "pop3s")
+        assert host.files() == files
+    finally:
+        by_hand.unlink()
+
+
+# Daemons that are not there, or die
+
+
+def kill(pid: int | None) -> None:
+    assert pid is not None
+    process = psutil.Process(pid)
+    process.send_signal(signal.SIGKILL)
+    gone = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    wire.wait_until(lambda: not process.is_running() or process.status() in gone)
+
+
+def master_pid(host: MailHost, daemon: Daemon) -> int | None:
+    return host.masters()[0 if daemon is Daemon.POSTFIX else 1]
+
+
+@pytest.mark.parametrize("daemon", list(Daemon))
+def test_a_daemon_that_is_down_before_is_named_and_nothing_is_done(
+    host: MailHost, daemon: Daemon
+) -> None:
+    files = host.files()
+    kill(master_pid(host, daemon))
+    report = host.apply(renewed(host.base), Outcome.REFUSED)
+    assert (reason_of(report).code, reason_of(report).subject) == ("daemon.down", str(daemon))
+    assert host.files() == files
+    assert not host.agent.host.running_daemons()[daemon]
+    host.sandbox.start()
+    wire.wait_until(lambda: set(host.leaves().values()) == {host.base.default_certificate})
+
+
+@pytest.mark.parametrize("is_port_change", [False, True], ids=["certificate", "port"])
+@pytest.mark.parametrize("daemon", list(Daemon))
+@pytest.mark.usefixtures("unchanged")
+def test_a_daemon_that_dies_of_the_change_is_started_again(
+    host: MailHost, monkeypatch: pytest.MonkeyPatch, daemon: Daemon, is_port_change: bool
+) -> None:
+    both = with_open(host.base, "pop3", "submission", is_open=False)
+    before = host.masters()
+    with monkeypatch.context() as patch:
+        # Postfix is told last: whoever dies then dies between the reload and the proof.
+        reload = host.agent.host.postfix.reload
+
+        def reload_and_kill() -> None:
+            reload()
+            patch.undo()
+            kill(master_pid(host, daemon))
+
+        patch.setattr(host.agent.host.postfix, "reload", reload_and_kill)
+        patch.setattr(proving, "_PATIENCE", 8.0)
+        report = host.apply(both if is_port_change else renewed(host.base), Outcome.ROLLED_BACK)
+    assert reason_of(report) == Problem("daemon.died", subject=str(daemon))
+    started = [step for step in report.steps if step.evidence.get("started")]
+    assert [(step.code, step.subject) for step in started] == [("reloaded", str(daemon))]
+    assert report.steps[-1].code == "proved_as_before"
+    assert master_pid(host, daemon) not in before
+    mail_clients.submit(host, f"after {daemon} {is_port_change}")
+    mail_clients.wait_for_subject(host, f"after {daemon} {is_port_change}")
+
+
+@pytest.mark.parametrize("service", ["submission", "pop3s"])
+def test_a_port_that_is_taken_at_the_last_moment_is_survived(
+    host: MailHost, monkeypatch: pytest.MonkeyPatch, service: str
+) -> None:
+    """Postfix' master dies of it, and Dovecot goes on without the port; both say 0."""
+    host.apply(with_open(host.base, service, is_open=False))
+    files, generations = host.files(), host.generations()
+    with socket.socket() as squatter, monkeypatch.context() as patch:
+        squatter.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        put = host.agent.host.put_files
+
+        def put_and_squat(*arguments: Any) -> None:
+            put(*arguments)
+            squatter.bind((host.address, host.port(service)))
+            squatter.listen()
+
+        patch.setattr(host.agent.host, "put_files", put_and_squat)
+        report = host.apply(host.base, Outcome.ROLLED_BACK)
+    assert reason_of(report).code in {"daemon.died", "probe.timeout"}
+    assert host.files() == files
+    assert host.generations() == generations
+    assert host.leaves() == dict.fromkeys(SERVICES, host.base.default_certificate) | {service: ""}
+    host.apply(host.base)
+
+
+# A reload after which a handshake fails
+
+
+def wrong_pair(folder: Path) -> None:
+    (folder / "default.pem").write_text(
+        make_material("one").certificate.key_pem + make_material("two").certificate.leaf_pem
+    )
+
+
+def garbage(folder: Path) -> None:
+    (folder / "default.pem").write_bytes(b"\x00\xff" * 100)
+
+
+def nothing(folder: Path) -> None:
+    (folder / "default.pem").write_bytes(b"")
+
+
+def other_certificate(folder: Path) -> None:
+    (folder / "default.pem").write_text(make_material("quite another").bundle)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "codes"),
+    [
+        (wrong_pair, {"probe.tls_failed", "probe.starttls_missing"}),
+        (garbage, {"probe.tls_failed", "probe.starttls_missing"}),
+        (nothing, {"probe.tls_failed", "probe.starttls_missing"}),
+        (other_certificate, {"probe.other_certificate"}),
+    ],
+)
+@pytest.mark.usefixtures("unchanged")
+def test_a_file_that_cannot_be_served_after_all_is_taken_back(
+    host: MailHost,
+    monkeypatch: pytest.MonkeyPatch,
+    spoil: Callable[[Path], None],
+    codes: set[str],
+) -> None:
+    """Spoiled behind the back of every check, as a full disk or a hand would."""
+    masters = host.masters()
+    store = host.agent.host.store
+    with monkeypatch.context() as patch:
+        switch = store.switch_live
+
+        def spoil_and_switch(target: str | None) -> None:
+            patch.undo()
+            assert target is not None
+            spoil(store.folder / target)
+            switch(target)
+
+        patch.setattr(store, "switch_live", spoil_and_switch)
+        patch.setattr(proving, "_PATIENCE", 2.5)
+        report = host.apply(renewed(host.base), Outcome.ROLLED_BACK)
+    assert reason_of(report).code in codes
+    assert host.masters() == masters
+    before = {seen.service: seen.fingerprint for seen in report.evidence}
+    assert before == dict.fromkeys(SERVICES, host.base.default_certificate)
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_a_failed_certificate_change_ends_no_session(
+    host: MailHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = mail_clients.connect_imap(host)
+    reloads = host.count_reloads()
+    with monkeypatch.context() as patch:
+
+        def refuse() -> None:
+            patch.undo()
+            raise AgentError.because("postfix.reload_failed", words="no")
+
+        patch.setattr(host.agent.host.postfix, "reload", refuse)
+        report = host.apply(renewed(host.base), Outcome.ROLLED_BACK)
+    assert reason_of(report).code == "postfix.reload_failed"
+    assert [step.code for step in report.steps].count("reread") == 2
+    assert host.count_reloads()[1] == reloads[1]
+    assert session.noop()[0] == "OK"
+    session.logout()
+
+
+@pytest.mark.usefixtures("unchanged")
+def test_a_re_read_that_dovecot_refuses_is_taken_back(
+    host: MailHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A conf file that breaks after the check: the re-read is validated, the old goes on."""
+    by_hand = host.dropin.with_name("zz-by-hand.conf")
+    put = host.agent.host.put_files
+    with monkeypatch.context() as patch:
+
+        def put_and_break(*arguments: Any) -> None:
+            put(*arguments)
+            by_hand.write_text("service imap-login {\n")
+
+        undo = host.agent.host.store.undo_files
+
+        def repair_and_undo(*arguments: Any) -> None:
+            by_hand.unlink()
+            undo(*arguments)
+
+        patch.setattr(host.agent.host, "put_files", put_and_break)
+        patch.setattr(host.agent.host.store, "undo_files", repair_and_undo)
+        report = host.apply(renewed(host.base), Outcome.ROLLED_BACK)
+    assert reason_of(report).code == "dovecot.reread_refused"
+    assert "zz-by-hand.conf" in str(reason_of(report).params["words"])
+
+
+def refuse_connection(_: socket.socket) -> str | None:
+    raise ConnectionRefusedError(111, "Connection refused")
+
+
+def change_nothing(_: socket.socket) -> str | None:
+    return None
+
+
+@pytest.mark.parametrize("answer", [refuse_connection, change_nothing])
+def test_a_re_read_that_does_not_work_becomes_a_reload(
+    host: MailHost, monkeypatch: pytest.MonkeyPatch, answer: Callable[[socket.socket], str | None]
+) -> None:
+    state, reloads = renewed(host.base), host.count_reloads()
+    with monkeypatch.context() as patch:
+        patch.setattr(dovecot_host, "_reread_old", answer)
+        patch.setattr(dovecot_host, "_reread_new", answer)
+        host.apply(state)
+    assert host.count_reloads()[1] == reloads[1] + 1
+    assert set(host.leaves().values()) == {state.default_certificate}
