@@ -55,6 +55,11 @@ def test_what_no_page_can_show_is_shown_as_an_escape() -> None:
     assert "\n".join(shown).encode()
 
 
+def test_every_byte_that_is_not_utf_8_is_shown_as_itself() -> None:
+    text = b"\x80\xff".decode("utf-8", "surrogateescape")
+    assert lines_of("", text)[-1] == "+\\x80\\xff"
+
+
 def test_characters_of_any_language_stay() -> None:
     assert lines_of("", "# für 例え\n")[-1] == "+# für 例え"
 
@@ -168,6 +173,10 @@ def test_a_certificate_and_a_public_key_are_shown() -> None:
 
 def test_a_key_without_an_end_hides_the_rest() -> None:
     assert redact(KEY.partition("-----END")[0] + "more\n") == f"{REDACTED}\n"
+
+
+def test_a_key_in_the_last_line_adds_no_line_feed() -> None:
+    assert redact(KEY.partition("\n")[0]) == REDACTED
 
 
 def test_a_key_in_one_line_is_hidden_and_ends_there() -> None:

@@ -174,6 +174,12 @@ def test_any_other_value_is_quoted(value: str, quoted: str) -> None:
     assert dovecot.quote_value(value) == quoted
 
 
+@pytest.mark.parametrize("value", ["a\nssl = no", "\r", "\0", "\x1f", "\x7f"])
+def test_a_control_character_is_refused(value: str) -> None:
+    with pytest.raises(ValueError, match="control character"):
+        dovecot.quote_value(value)
+
+
 @given(st.text())
 def test_no_value_breaks_out_of_its_quotes(value: str) -> None:
     try:

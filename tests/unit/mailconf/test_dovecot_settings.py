@@ -93,12 +93,27 @@ def test_a_protocol_that_is_not_switched_on_is_closed() -> None:
         ("", "*"),
         ("192.0.2.1", "192.0.2.1"),
         ("192.0.2.1, 192.0.2.2", "*"),
+        ("192.0.2.1,192.0.2.2", "*"),
         ("2001:db8::1", "2001:db8::1"),
     ],
 )
 def test_the_general_address_counts_where_a_listener_has_none(listen: str, address: str) -> None:
     found = read(PRINTED.replace("listen = *, ::", f"listen = {listen}"))
     assert found["imap"].address == address
+
+
+def test_a_line_that_is_no_setting_closes_no_section() -> None:
+    settings = read_settings("service a {\n  odd words\n  b = 1\n}\nc = 2\n")
+    assert settings.values == {("service a", "b"): "1", ("c",): "2"}
+
+
+def test_a_listener_without_a_port_is_closed_and_has_its_usual_one() -> None:
+    found = read("service imap-login {\n  inet_listener imap {\n  }\n}\n")
+    assert (found["imap"].is_enabled, found["imap"].port) == (False, 143)
+
+
+def test_nobody_reads_mail_without_a_login() -> None:
+    assert all(item.is_login_required for item in read(PRINTED).values())
 
 
 def test_2_4_says_listen_for_the_address_of_a_listener() -> None:

@@ -180,6 +180,7 @@ def test_a_value_is_written_so_that_it_is_read_back(value: str, written: str) ->
     [
         ("a\n25 inet n - n - - pipe", "control character"),
         ("a\tb", "control character"),
+        ("a\x7f", "control character"),
         (" a", "white space"),
         ("a ", "white space"),
         ("{", "brace"),

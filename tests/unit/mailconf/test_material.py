@@ -109,6 +109,8 @@ def test_a_long_list_of_names_is_cut_short() -> None:
     text = material.manifest(make_state(certificates=(certificate("mail", *names),)))
     assert "19.test and 3 more\n" in text
     assert "20.test" not in text
+    one_too_many = material.manifest(make_state(certificates=(certificate("mail", *names[:21]),)))
+    assert "19.test and 1 more\n" in one_too_many
     twenty = material.manifest(make_state(certificates=(certificate("mail", *names[:20]),)))
     assert "more" not in twenty
 

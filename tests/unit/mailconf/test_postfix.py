@@ -225,6 +225,14 @@ def test_what_an_admin_wrote_into_our_block_survives_off_and_on() -> None:
     assert ours(again)["587"].options["content_filter"] == "a:b"
 
 
+def test_a_comment_in_our_block_parts_no_service_from_its_options() -> None:
+    state = make_state(listener("submissions"), listener("submission"))
+    noted = render(state).master_cf.replace(
+        "587 inet n - y - - smtpd\n", "# why\n587 inet n - y - 9 smtpd\n"
+    )
+    assert ours(render(state, files(noted)))["587"].columns[-1] == "9"
+
+
 def test_a_closed_service_with_nothing_of_its_own_leaves_nothing_behind() -> None:
     state = make_state(listener("submission"))
     shut = replace(state, listeners=(listener("submission", is_enabled=False),))
