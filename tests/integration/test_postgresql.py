@@ -1,0 +1,168 @@
+"""The panel on PostgreSQL: everything that SQLite does for it by default, done there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import LiteralString
+
+import psycopg
+import pytest
+from psycopg.errors import RaiseException
+
+from mailadmin.sandbox import paths
+from tests.integration.databases import (
+    Database,
+    PostgresqlServer,
+    make_database,
+    panel_environment,
+    run_manage,
+    run_postgresql,
+)
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+# What reads and writes rows. The rest of the suite asks the database for nothing.
+SUITES = ["tests/web", "tests/unit/certificates", "tests/unit/deployments", "tests/unit/listeners"]
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresqlServer]:
+    with run_postgresql() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def database(server: PostgresqlServer) -> Iterator[Database]:
+    """Yield a database that was migrated from nothing, with one person in it."""
+    with make_database("postgresql", server.create_database("panel")) as made:
+        done = made.manage(
+            "user_create", "ada", "--role", "administrator", "--password-stdin", given="lamp-oil-26"
+        )
+        assert done.returncode == 0, done.stderr
+        yield made
+
+
+@pytest.fixture
+def connection(
+    server: PostgresqlServer, database: Database
+) -> Iterator[psycopg.Connection[tuple[object, ...]]]:
+    """Yield a connection as the panel's own role, which nothing of Django guards."""
+    with server.connect("panel") as opened:
+        yield opened
+
+
+def counts(connection: psycopg.Connection[tuple[object, ...]]) -> tuple[object, ...] | None:
+    return connection.execute(
+        "SELECT (SELECT count(*) FROM audit_auditevent), (SELECT count(*) FROM accounts_user)"
+    ).fetchone()
+
+
+def test_the_models_and_the_migrations_agree(database: Database) -> None:
+    done = database.manage("makemigrations", "--check", "--dry-run")
+    assert done.returncode == 0, done.stdout
+    assert "No changes detected" in done.stdout
+
+
+def test_the_system_check_finds_nothing(database: Database) -> None:
+    done = database.manage("check", "--database", "default", "--fail-level", "WARNING")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_person_is_created_with_an_event(
+    connection: psycopg.Connection[tuple[object, ...]],
+) -> None:
+    row = connection.execute("SELECT username, role FROM accounts_user").fetchone()
+    assert row == ("ada", "administrator")
+    verb = connection.execute("SELECT verb, after->>'role' FROM audit_auditevent").fetchone()
+    assert verb == ("user.created", "administrator")
+
+
+def test_a_name_that_is_taken_is_refused_in_words(database: Database) -> None:
+    done = database.manage("user_create", "ada", "--password-stdin", given="lamp-oil-27")
+    assert done.returncode == 1
+    assert "already exists" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE audit_auditevent SET actor_name = 'eve'",
+        "DELETE FROM audit_auditevent",
+        "TRUNCATE audit_auditevent",
+        "TRUNCATE accounts_user CASCADE",
+    ],
+)
+def test_the_database_itself_keeps_the_audit_log(
+    connection: psycopg.Connection[tuple[object, ...]], statement: LiteralString
+) -> None:
+    with pytest.raises(RaiseException, match="audit events are append-only"):
+        connection.execute(statement)
+    assert counts(connection) == (1, 1)
+
+
+def test_the_audit_log_is_guarded_again_after_its_migration_went_back_and_forth(
+    server: PostgresqlServer,
+) -> None:
+    with make_database("again", server.create_database("again")) as made:
+        for target in ("0001", ""):
+            done = made.manage("migrate", "audit", *filter(None, [target]), "--verbosity", "0")
+            assert done.returncode == 0, done.stderr
+        with server.connect("again") as connection:
+            with pytest.raises(RaiseException):
+                connection.execute("TRUNCATE audit_auditevent")
+            kept = connection.execute("SELECT proname FROM pg_proc WHERE proname LIKE 'audit_%'")
+            assert kept.fetchall() == [("audit_auditevent_refuse",)]
+
+
+def test_the_shared_cache_counts_and_forgets(database: Database) -> None:
+    code = (
+        "from django.core.cache import cache; cache.set('seen', 1, 60); cache.incr('seen'); "
+        "cache.set('old', 1, -1); print(cache.get('seen'), cache.get('old'), cache.add('seen', 5))"
+    )
+    done = database.manage("shell", "-v", "0", "-c", code)
+    assert done.stdout.split() == ["2", "None", "False"], done.stderr
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["postgresql://panel@/panel?host={folder}", "postgres:///panel?user=panel&host={folder}"],
+)
+def test_a_socket_is_named_in_either_way(
+    server: PostgresqlServer, database: Database, tmp_path: Path, form: str
+) -> None:
+    environment = panel_environment(tmp_path, form.format(folder=server.folder))
+    done = run_manage(environment, "migrate", "--check")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("option", ["sslmode=require", "sslmod=require"])
+def test_an_option_is_never_ignored(
+    server: PostgresqlServer, database: Database, tmp_path: Path, option: str
+) -> None:
+    url = f"postgresql://panel@127.0.0.1:1/panel?{option}&connect_timeout=2"
+    done = run_manage(panel_environment(tmp_path, url), "migrate", "--check")
+    assert done.returncode != 0
+    is_known = option.startswith("sslmode")
+    assert ("invalid connection option" in done.stderr) is not is_known
+
+
+@pytest.mark.timeout(300)
+def test_the_pages_and_services_work_as_on_sqlite(server: PostgresqlServer) -> None:
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")
+    }
+    environment["MAILADMIN_TEST_DATABASE_URL"] = server.create_database("suite")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-n", "0", "--tb=short", "--maxfail=5", *SUITES],
+        cwd=paths.project_dir(),
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert done.returncode == 0, done.stdout[-20_000:]
+    assert " passed" in done.stdout
