@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from mailadmin.agent import proving
+from mailadmin.agent import probe, proving
 from mailadmin.agent.host import dovecot as dovecot_host
 from mailadmin.agent.protocol import AgentError, ApplyReport, Outcome
 from mailadmin.mailconf.services import Daemon
@@ -29,6 +29,7 @@ pytestmark = pytest.mark.integration
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give the new state less time to show than a real host gets: here it never will."""
     monkeypatch.setattr(proving, "_PATIENCE", 2.5)
+    monkeypatch.setattr(probe, "_TIMEOUT", 1.5)
 
 
 @pytest.fixture
