@@ -121,6 +121,11 @@ def test_what_a_newer_agent_says_as_well_is_left_out() -> None:
     )
 
 
+def test_what_was_not_seen_proves_nothing() -> None:
+    nothing = Seen.from_dict({"service": "imap", "address": "*", "port": 143})
+    assert codes(expect("imap"), nothing) == ["probe.closed"]
+
+
 # The judgement
 
 

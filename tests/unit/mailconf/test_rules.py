@@ -303,6 +303,14 @@ def test_an_ordinary_name_is_accepted(name: str) -> None:
     assert "sni.name_invalid" not in {code for code, *_ in found(state)}
 
 
+@pytest.mark.parametrize(("length", "is_valid"), [(253, True), (254, False)])
+def test_a_name_has_253_characters_at_most(length: int, is_valid: bool) -> None:
+    name = ("a" * 62 + ".") * 3 + "b" * (length - 194) + ".test"
+    state = replace(SOUND, sni_bindings=(bind(name, "mail"),))
+    assert len(name) == length
+    assert ("sni.name_invalid" not in {code for code, *_ in found(state)}) is is_valid
+
+
 # Reachability
 
 
