@@ -59,6 +59,23 @@ class PostgresqlServer:
             host=str(self.folder), dbname=database, user=user, autocommit=True, connect_timeout=5
         )
 
+    def drop_connections(self, database: str) -> None:
+        """Cut off everybody who is connected to the database, as a restart of it would."""
+        with self.connect("postgres", user=_OWNER) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s",
+                [database],
+            )
+
+    def dump(self, database: str) -> bytes:
+        """Return all that is stored in the database, as text."""
+        return subprocess.run(
+            [_find_programs() / "pg_dump", "-h", self.folder, "-U", ROLE, database],
+            check=True,
+            capture_output=True,
+            timeout=60,
+        ).stdout
+
 
 @contextmanager
 def run_postgresql() -> Iterator[PostgresqlServer]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,6 +23,9 @@ from tests.integration.databases import (
     run_manage,
     run_postgresql,
 )
+from tests.integration.test_demo import log_in
+from tests.stacks import USERNAME, RunningStack, run_stack
+from tests.throwaway_pki import ThrowawayCa
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 # What reads and writes rows. The rest of the suite asks the database for nothing.
@@ -166,3 +170,37 @@ def test_the_pages_and_services_work_as_on_sqlite(server: PostgresqlServer) -> N
     )
     assert done.returncode == 0, done.stdout[-20_000:]
     assert " passed" in done.stdout
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.xdist_group("stack")
+def test_the_main_job_is_done_and_outlives_a_loss_of_every_connection(
+    server: PostgresqlServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", server.create_database("stack"))
+    with run_stack() as panel:
+        fingerprint = import_certificate(panel, tmp_path)
+        for command in (["certificate_assign", fingerprint, "--default"], ["apply", "--wait"]):
+            done = panel.manage(*command)
+            assert done.returncode == 0, done.stderr
+        card = {"url": panel.url, "username": USERNAME, "password": panel.password}
+        for _ in range(4):  # so that more than one thread of the web server is connected
+            log_in(card)
+        server.drop_connections("stack")
+        served = {row["service"]: row["served"] for row in panel.status()["listeners"]}
+        assert served["imaps"]["fingerprint"] == fingerprint
+        assert "imaps" in log_in(card)
+    assert b"PRIVATE KEY" not in server.dump("stack")
+
+
+def import_certificate(panel: RunningStack, folder: Path) -> str:
+    """Store a certificate with its key from the command line; returns its fingerprint."""
+    issued = ThrowawayCa("PostgreSQL Root").issue(["mail.example.test"])
+    (folder / "chain.pem").write_bytes(issued.fullchain_pem)
+    (folder / "key.pem").write_bytes(issued.key_pem)
+    files = [str(folder / "chain.pem"), "--key", str(folder / "key.pem")]
+    done = panel.manage("certificate_import", *files)
+    assert done.returncode == 0, done.stderr
+    found = re.search(r"\b[0-9a-f]{64}\b", done.stdout)
+    assert found, done.stdout
+    return found[0]
