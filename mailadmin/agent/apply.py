@@ -160,11 +160,14 @@ class Applier:
                 # The parser opens the files; those of this generation are not live yet.
                 dropin = plan.rendered.dropin.replace(f"{live}/", f"{staged}/")
                 self.host.check_dovecot(dropin, staging)
-        if Daemon.POSTFIX in plan.changed_daemons:
-            # Also when its files stay as they are: somebody may have broken them by hand since
-            # the last reload, and then neither ours nor the one that takes it back would work.
+        if plan.is_postfix_changed:
             with steps.run("checked", "postfix"):
                 self.host.check_postfix(plan.rendered.postfix, staging)
+        elif Daemon.POSTFIX in plan.changed_daemons:
+            # Somebody may have broken them by hand since the last reload, and then neither ours
+            # nor the one that takes it back would work.
+            with steps.run("checked", "postfix"):
+                self.host.check_postfix_as_it_is()
 
     def _expected_before(self, plan: Plan) -> tuple[Expectation, ...]:
         """Return where to look before and after a rollback: the ports of both states."""

@@ -106,6 +106,18 @@ def test_the_words_of_postfix_say_which_line(host: MailHost) -> None:
         host.edit(host.master_cf, before)
 
 
+@pytest.mark.parametrize("is_port_change", [False, True], ids=["certificate", "port"])
+def test_the_words_of_postfix_say_which_parameter(host: MailHost, is_port_change: bool) -> None:
+    state = with_open(host.base, "smtp", is_open=False) if is_port_change else renewed(host.base)
+    before = host.main_cf.read_text()
+    host.edit(host.main_cf, f"default_process_limit = abc\n{before}")
+    try:
+        words = str(problem_with(host, state).params["words"])
+        assert "bad numerical configuration: default_process_limit = abc" in words
+    finally:
+        host.edit(host.main_cf, before)
+
+
 @pytest.mark.parametrize(
     ("content", "code"),
     [

@@ -135,6 +135,10 @@ class Host:
         """Ask Postfix's parser. Raises :class:`AgentError` with its words."""
         self.postfix.check(files, staging / "postfix")
 
+    def check_postfix_as_it_is(self) -> None:
+        """Ask whether the files that are in place can be reloaded. Raises :class:`AgentError`."""
+        self.postfix.check_parameters()
+
     def check_dovecot(self, dropin: str, staging: Path) -> None:
         """Ask Dovecot's parser. Raises :class:`AgentError` with its words."""
         self.dovecot.check(dropin, staging / "dovecot")

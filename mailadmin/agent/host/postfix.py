@@ -79,6 +79,7 @@ class PostfixHost:
             target.unlink(missing_ok=True)
             target.write_bytes(to_bytes(text))
             cool_down(target)
+        self.check_parameters(staging)
         known = self._warnings(self.paths.config_directory)
         parameters = main_cf.read_parameters(FileState.read(self.paths.main_cf).text)
         for arguments in (["-n"], ["-M"], ["-P"]):
@@ -95,6 +96,18 @@ class PostfixHost:
         if not done.is_ok:
             words = done.words or self.read_log_tail()
             raise AgentError.because("postfix.check_failed", words=_without(words, staging))
+
+    def check_parameters(self, folder: Path | None = None) -> None:
+        """Ask whether Postfix' own programs can start with these parameters (by default: ours).
+
+        A reload needs that even where no file changes. Twenty times quicker than ``postfix
+        check``, and it says why, which ``postfix`` says to its log alone. What ``postconf`` finds
+        is not looked for again. Raises :class:`AgentError`.
+        """
+        folder = folder or self.paths.config_directory
+        done = self._run("postmap", folder, "-q", "mailadmin", "static:mailadmin")
+        if not done.is_ok:
+            raise AgentError.because("postfix.check_failed", words=_without(done.words, folder))
 
     def compile_map(self, source: Path, map_type: str) -> None:
         """Compile an SNI map (``postmap -F``); the result takes the mode of the source: 0600."""

@@ -182,6 +182,9 @@ class FakePostfix(FakeDaemon):
         self.machine.faults.hit("postfix.check")
         staging.mkdir()
 
+    def check_parameters(self) -> None:
+        self.machine.faults.hit("postfix.check_parameters")
+
     def compile_map(self, source: Path, map_type: str) -> None:
         self.machine.faults.hit("postfix.compile_map")
         source.with_name(f"{source.name}.db").write_bytes(b"compiled")

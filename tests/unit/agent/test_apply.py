@@ -162,6 +162,19 @@ def test_what_fails_before_the_journal_refuses_and_leaves_no_trace(
     assert not [deed for deed in machine.faults.calls if "reload" in deed or "reread" in deed]
 
 
+def test_files_that_stay_but_could_not_be_reloaded_refuse_a_certificate(
+    machine: Machine, wanted: DesiredState
+) -> None:
+    """Broken by hand since the last reload: a rollback would not work either."""
+    renewed = with_default(applied(machine, wanted), make_material("renewed").certificate)
+    before = machine.snapshot()
+    machine.faults.fail("postfix.check_parameters")
+    report = machine.apply(renewed)
+    assert report.outcome is Outcome.REFUSED
+    assert machine.snapshot() == before
+    assert "postfix.check" not in machine.faults.calls
+
+
 def test_a_plan_that_is_not_the_reviewed_one_is_refused(
     machine: Machine, wanted: DesiredState
 ) -> None:
