@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -182,7 +183,9 @@ class MailHost:
 
     def leaves(self, sni_name: str = "") -> dict[str, str]:
         """Return the leaf of every port."""
-        return {service: self.leaf(service, sni_name) for service in SERVICES}
+        with ThreadPoolExecutor(len(SERVICES)) as pool:
+            leaves = pool.map(lambda service: self.leaf(service, sni_name), SERVICES)
+            return dict(zip(SERVICES, leaves, strict=True))
 
     def is_open(self, service: str) -> bool:
         """Tell whether the service's port accepts connections."""
