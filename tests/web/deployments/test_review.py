@@ -69,6 +69,20 @@ def test_each_change_can_be_undone_and_leads_back_to_the_review(
     assert "POP3 (110)" not in _text(operator_page)
 
 
+def test_a_chain_that_was_added_offers_no_undo_that_would_do_nothing(
+    operator_page: Client, server: MailServer
+) -> None:
+    certificate = server.default_certificate
+    assert certificate is not None
+    certificate.chain_pem += certificate.chain_pem
+    certificate.save()
+    make_plan(server)
+    text = _text(operator_page)
+    assert "What will change" in text
+    assert "certificate.chain_changed" not in text
+    assert 'class="btn-undo"' not in text
+
+
 def test_the_diff_of_each_file_is_shown_with_its_colours(
     changed: MailServer, operator_page: Client
 ) -> None:
