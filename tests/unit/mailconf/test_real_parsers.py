@@ -21,10 +21,7 @@ from mailadmin.mailconf.services import Daemon
 from tests.unit.mailconf.golden import CASES, Case, read_case, read_hosts, write_text
 from tests.unit.mailconf.strategies import main_cf_files, master_cf_files
 
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.skipif(not shutil.which("postconf"), reason="Postfix is not installed"),
-]
+pytestmark = pytest.mark.integration
 
 # Warnings about what the admin wrote; a variable that nothing uses any more is one of them.
 _FOREIGN = re.compile(r"unused parameter: (mua_\w+|scalemail-backend_\w+)=")
@@ -198,8 +195,6 @@ def read_version() -> tuple[int, int]:
 @pytest.fixture
 def ask_doveconf(tmp_path: Path) -> Callable[[str, str], str]:
     """Return a function that has a drop-in judged; it prints all settings."""
-    if not shutil.which("doveconf"):
-        pytest.skip("Dovecot is not installed")
     head = ""
     if read_version() >= (2, 4):
         head = "dovecot_config_version = 2.4.0\ndovecot_storage_version = 2.4.0\n"
