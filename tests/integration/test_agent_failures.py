@@ -47,6 +47,10 @@ def renewed(state: DesiredState) -> DesiredState:
     return with_default(state, make_material("renewed").certificate)
 
 
+def is_dovecot_2_4(host: MailHost) -> bool:
+    return host.agent.host.read().dovecot_numbers >= (2, 4)
+
+
 def reason_of(report: ApplyReport) -> Problem:
     assert report.problem is not None
     return report.problem
@@ -60,7 +64,8 @@ def reason_of(report: ApplyReport) -> Problem:
     [
         ("this line has no equals sign\n", "postfix.config_broken"),
         ("default_process_limit = abc\n", "postfix.check_failed"),
-        ("relayhost = $relayhost\n", "postfix.config_broken"),
+        # Not relayhost: Debian 13 sets that one again further down, where ours would be harmless.
+        ("luser_relay = $luser_relay\n", "postfix.config_broken"),
     ],
 )
 @pytest.mark.parametrize("is_port_change", [False, True], ids=["certificate", "port"])
@@ -123,12 +128,14 @@ def test_the_words_of_postfix_say_which_parameter(host: MailHost, is_port_change
     [
         ("service imap-login {\n", "dovecot.config_broken"),
         ("no_such_setting = yes\n", "dovecot.config_broken"),
-        ("local_name a.test {\n  ssl_cert = </missing.pem\n}\n", "dovecot.check_failed"),
-        ("ssl_cert = </etc/hostname\n", "dovecot.dropin_overridden"),
+        ("local_name a.test {\n  CERTIFICATE/missing.pem\n}\n", "dovecot.check_failed"),
+        ("CERTIFICATE/etc/hostname\n", "dovecot.dropin_overridden"),
     ],
 )
 @pytest.mark.usefixtures("unchanged")
 def test_a_dovecot_file_broken_by_hand_is_refused(host: MailHost, content: str, code: str) -> None:
+    setting = "ssl_server_cert_file = " if is_dovecot_2_4(host) else "ssl_cert = <"
+    content = content.replace("CERTIFICATE", setting)
     by_hand = host.dropin.with_name("zz-by-hand.conf")
     reloads = host.count_reloads()
     host.edit(by_hand, content)
@@ -288,6 +295,9 @@ def test_a_file_that_cannot_be_served_after_all_is_taken_back(
         patch.setattr(store, "switch_live", spoil_and_switch)
         patch.setattr(proving, "_PATIENCE", 2.5)
         report = host.apply(renewed(host.base), Outcome.ROLLED_BACK)
+    if spoil is garbage and is_dovecot_2_4(host):
+        # 2.4 reads the file itself and refuses it before any client could meet it.
+        codes = {"dovecot.reread_refused"}
     assert reason_of(report).code in codes
     assert host.masters() == masters
     before = {seen.service: seen.fingerprint for seen in report.evidence}
