@@ -64,8 +64,8 @@ def reason_of(report: ApplyReport) -> Problem:
     [
         ("this line has no equals sign\n", "postfix.config_broken"),
         ("default_process_limit = abc\n", "postfix.check_failed"),
-        # Not relayhost: Debian 13 sets that one again further down, where ours would be harmless.
-        ("luser_relay = $luser_relay\n", "postfix.config_broken"),
+        # One that every program reads, and that Debian does not set again further down.
+        ("mail_name = $mail_name\n", "postfix.config_broken"),
     ],
 )
 @pytest.mark.parametrize("is_port_change", [False, True], ids=["certificate", "port"])
