@@ -142,6 +142,7 @@ class Applier:
             expected_before=(expected := self._expected_before(plan)),
             seen_before=tuple(self.probe(expected, False)),
         )
+        self.host.refuse_if_edited(plan.found)
         self.host.store.begin(journal)
         return journal
 

@@ -17,7 +17,7 @@ def observe(host: Host) -> dict[str, Any]:
     return {
         "versions": found.versions,
         "running": {str(name): is_on for name, is_on in host.running_daemons().items()},
-        "protocols": list(found.protocols),
+        "protocols": list(found.dovecot.protocols),
         "listeners": [item.as_dict() for item in host.read_listeners(found)],
         "certificates": _certificates(host, found),
     }

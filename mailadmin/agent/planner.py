@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from mailadmin.agent.host import Found, Host, Rendered
@@ -21,11 +21,9 @@ from mailadmin.mailconf.state import (
     ListenerState,
 )
 from mailadmin.pki.bundle import read_parts
-from mailadmin.pki.certificate import CertificateFacts, CertificateProblem, read_certificate
+from mailadmin.pki.certificate import CertificateProblem, read_certificate
 from mailadmin.pki.keys import KeyProblem, load_private_key, private_key_to_pem, public_key_id
-from mailadmin.pki.problems import Problem, Severity, has_errors
-
-_MAIN_CF, _MASTER_CF, _DROPIN, _CERTIFICATES = "main.cf", "master.cf", "dovecot", "certificates"
+from mailadmin.pki.problems import Param, Problem, Severity, has_errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +113,10 @@ class Plan:
         """Return what the panel shows: diffs without keys, problems, the digest."""
         found, rendered = self.found, self.rendered
         files = [
-            diff.compare(_MAIN_CF, found.main_cf.text, rendered.postfix.main_cf),
-            diff.compare(_MASTER_CF, found.master_cf.text, rendered.postfix.master_cf),
+            diff.compare("main.cf", found.main_cf.text, rendered.postfix.main_cf),
+            diff.compare("master.cf", found.master_cf.text, rendered.postfix.master_cf),
             diff.compare(found.dropin.path.name, found.dropin.text, rendered.dropin),
-            diff.compare(_CERTIFICATES, self.manifest_before, self.manifest),
+            diff.compare("certificates", self.manifest_before, self.manifest),
         ]
         return PlanReport(
             digest=self.digest,
@@ -153,7 +151,7 @@ def make_plan(state: DesiredState, host: Host) -> Plan:
     else:
         rendered = _render(completed, found, live)
         problems += _host_problems(completed, host, open_before)
-        problems += _session_problems(host, found, rendered)
+        problems += _session_problems(found, rendered)
     return Plan(
         state=completed,
         found=found,
@@ -179,7 +177,7 @@ _UNRENDERABLE = frozenset(
 def _render(state: DesiredState, found: Found, live: str) -> Rendered:
     files = postfix.render(state, found.postfix_files, live=live, map_type=found.map_type)
     dropin = dovecot.render(
-        state, version=found.dovecot_numbers, live=live, protocols=found.protocols
+        state, version=found.dovecot_numbers, live=live, protocols=found.dovecot.protocols
     )
     return Rendered(files, dropin)
 
@@ -205,51 +203,38 @@ def _complete_material(
 def _pair(
     certificate: CertificateMaterial, on_host: dict[str, str]
 ) -> tuple[CertificateMaterial, list[Problem]]:
-    """Neither daemon's checks see a wrong pair: it would cut TLS off at the next handshake."""
-    about: dict[str, str | int | bool] = {"label": certificate.label}
+    """Return the certificate with its key, or what is wrong with the two.
+
+    Neither daemon's checks see a wrong pair: it would cut TLS off at the next handshake. What the
+    rules judge (names, dates) is read from the leaf, not taken from whoever asks.
+    """
+    about: dict[str, Param] = {"label": certificate.label}
+
+    def refuse(code: str) -> tuple[CertificateMaterial, list[Problem]]:
+        return certificate, [Problem(code, subject=certificate.fingerprint, params=about)]
+
     try:
         leaf = read_certificate(certificate.leaf_pem.encode())
     except CertificateProblem:
-        return certificate, [
-            Problem("material.leaf_unreadable", subject=certificate.fingerprint, params=about)
-        ]
+        return refuse("material.leaf_unreadable")
     if leaf.fingerprint != certificate.fingerprint:
-        return certificate, [
-            Problem("material.other_leaf", subject=certificate.fingerprint, params=about)
-        ]
+        return refuse("material.other_leaf")
     key_pem = certificate.key_pem or on_host.get(leaf.public_key_id, "")
     if not key_pem:
-        return certificate, [
-            Problem("material.key_missing", subject=certificate.fingerprint, params=about)
-        ]
+        return refuse("material.key_missing")
     if _key_id(key_pem) != leaf.public_key_id:
-        return certificate, [
-            Problem("material.key_mismatch", subject=certificate.fingerprint, params=about)
-        ]
-    return _with_key(certificate, key_pem), _chain_problems(certificate, leaf)
-
-
-def _chain_problems(certificate: CertificateMaterial, leaf: CertificateFacts) -> list[Problem]:
-    if not certificate.chain_pem.strip():
-        return []
-    parts = read_parts([certificate.chain_pem.encode()])
-    if not parts.certificates or has_errors(parts.problems):
-        about: dict[str, str | int | bool] = {"label": certificate.label}
-        return [Problem("material.chain_unreadable", subject=leaf.fingerprint, params=about)]
-    return []
-
-
-def _with_key(certificate: CertificateMaterial, key_pem: str) -> CertificateMaterial:
-    return CertificateMaterial(
-        fingerprint=certificate.fingerprint,
-        label=certificate.label,
-        names=certificate.names,
-        not_before=certificate.not_before,
-        not_after=certificate.not_after,
-        leaf_pem=certificate.leaf_pem,
-        chain_pem=certificate.chain_pem,
+        return refuse("material.key_mismatch")
+    chain = read_parts([certificate.chain_pem.encode()])
+    if certificate.chain_pem.strip() and (not chain.certificates or has_errors(chain.problems)):
+        return refuse("material.chain_unreadable")
+    facts = replace(
+        certificate,
+        names=leaf.names,
+        not_before=leaf.not_before,
+        not_after=leaf.not_after,
         key_pem=key_pem,
     )
+    return facts, []
 
 
 def _key_id(key_pem: str) -> str:
@@ -286,7 +271,7 @@ def _missing_protocols(state: DesiredState, found: Found) -> list[Problem]:
         )
         for item in state.enabled_listeners
         if item.definition.daemon is Daemon.DOVECOT
-        and str(item.definition.protocol) not in found.protocols
+        and str(item.definition.protocol) not in found.dovecot.protocols
     ]
 
 
@@ -307,10 +292,10 @@ def _host_problems(
     return problems
 
 
-def _session_problems(host: Host, found: Found, rendered: Rendered) -> list[Problem]:
+def _session_problems(found: Found, rendered: Rendered) -> list[Problem]:
     """Warn where the one reload that sets ``shutdown_clients = no`` still ends sessions."""
     is_reload = dovecot.reload_part(found.dropin.text) != dovecot.reload_part(rendered.dropin)
-    if is_reload and not host.running_reload_is_gentle():
+    if is_reload and not found.dovecot.is_reload_gentle:
         return [Problem("dovecot.reload_ends_sessions", Severity.WARNING, "dovecot")]
     return []
 

@@ -9,7 +9,7 @@ import socketserver
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -17,6 +17,7 @@ from mailadmin.agent import protocol
 from mailadmin.agent.apply import Applier
 from mailadmin.agent.config import AgentConfig
 from mailadmin.agent.host import Host
+from mailadmin.agent.host.ports import is_local_address
 from mailadmin.agent.observing import observe
 from mailadmin.agent.planner import make_plan
 from mailadmin.agent.probe import probe_all
@@ -119,8 +120,7 @@ class Agent:
             case Verb.PLAN:
                 return make_plan(_read_state(request), self.host).report().as_dict()
             case Verb.PROBE:
-                seen = probe_all(_read_expectations(request))
-                return {"seen": [item.as_dict() for item in seen]}
+                return {"seen": [item.as_dict() for item in _look(_read_expectations(request))]}
             case Verb.APPLY:
                 return self._apply(request, send).as_dict()
 
@@ -255,6 +255,24 @@ class AgentServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
 def _probe(expected: Any, is_thorough: bool) -> list[Seen]:
     return probe_all(expected, is_thorough=is_thorough)
+
+
+def _look(expected: Sequence[Expectation]) -> list[Seen]:
+    """Look at the ports of this machine; whoever asks gets nobody else looked at by us."""
+    is_local = {address: is_local_address(address) for address in {e.address for e in expected}}
+    seen = iter(probe_all([item for item in expected if is_local[item.address]]))
+    return [next(seen) if is_local[item.address] else _elsewhere(item) for item in expected]
+
+
+def _elsewhere(item: Expectation) -> Seen:
+    return Seen(
+        item.service,
+        item.address,
+        item.port,
+        item.sni_name,
+        error="probe.closed",
+        error_text="not an address of the mail server",
+    )
 
 
 def _log_step(event: StepEvent) -> None:

@@ -24,6 +24,18 @@ class DovecotSettings:
         """Return a setting, or an empty text."""
         return self.values.get(path, "")
 
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        """Return what is switched on: a list in 2.3, a section of ``imap = yes`` in 2.4."""
+        listed = self.get("protocols").strip('"').split()
+        switched = (path[1] for path, value in self.values.items() if _is_protocol(path, value))
+        return (*listed, *switched)
+
+    @property
+    def is_reload_gentle(self) -> bool:
+        """Tell whether a reload lets logged-in sessions live, by what the files say."""
+        return self.get("shutdown_clients") == "no"
+
     def certificate_files(self) -> list[tuple[str, str]]:
         """Return the global pair of certificate and key file, as paths.
 
@@ -39,6 +51,10 @@ class DovecotSettings:
             if self.get(*certificate):
                 return [(self.get(*certificate).lstrip("<"), self.get(*key).lstrip("<"))]
         return []
+
+
+def _is_protocol(path: Path, value: str) -> bool:
+    return len(path) == 2 and path[0] == "protocols" and value == "yes"
 
 
 def read_settings(text: str) -> DovecotSettings:
@@ -59,7 +75,7 @@ def _settings(text: str) -> Iterator[tuple[Path, str]]:
             path = path[:-1]
 
 
-def read_listeners(settings: DovecotSettings, protocols: frozenset[str]) -> list[ListenerState]:
+def read_listeners(settings: DovecotSettings) -> list[ListenerState]:
     """Return Dovecot's listeners as they are now; a protocol that is not switched on is closed."""
     found: list[ListenerState] = []
     for name, service in SERVICES.items():
@@ -75,7 +91,7 @@ def read_listeners(settings: DovecotSettings, protocols: frozenset[str]) -> list
         found.append(
             ListenerState(
                 service=name,
-                is_enabled=bool(number) and str(service.protocol) in protocols,
+                is_enabled=bool(number) and str(service.protocol) in settings.protocols,
                 address=_one_address(own_address or settings.get("listen")),
                 port=number or service.port,
                 tls_mode=TlsMode.NONE if is_clear else service.usual_tls_mode,

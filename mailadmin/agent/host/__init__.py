@@ -31,7 +31,8 @@ class Found:
     postfix_version: str
     dovecot_version: str
     map_type: str
-    protocols: tuple[str, ...]
+    # As the files give them; asked once, since each question is a process.
+    dovecot: DovecotSettings
 
     @property
     def postfix_files(self) -> PostfixFiles:
@@ -78,21 +79,20 @@ class Host:
             postfix_version=parameters["mail_version"],
             dovecot_version=self.dovecot.version(),
             map_type=parameters["default_database_type"],
-            protocols=self.dovecot.read_protocols(),
+            dovecot=self.dovecot.read_settings(),
         )
 
     def read_listeners(self, found: Found) -> list[ListenerState]:
         """Return the listeners as the daemons' files have them now."""
-        settings = self._dovecot_settings()
         return [
             *postfix.read_listeners(found.postfix_files),
-            *dovecot_settings.read_listeners(settings, frozenset(found.protocols)),
+            *dovecot_settings.read_listeners(found.dovecot),
         ]
 
     def read_pem_files(self, found: Found) -> dict[str, bytes]:
         """Return every PEM file that the daemons are told to use, by path; keys included."""
         paths = [*self.store.pem_files(), *_postfix_pem_files(found)]
-        for pair in self._dovecot_settings().certificate_files():
+        for pair in found.dovecot.certificate_files():
             paths += [Path(name) for name in pair if name]
         files: dict[str, bytes] = {}
         for path in paths:
@@ -110,10 +110,6 @@ class Host:
             Daemon.POSTFIX: self.postfix.is_running(),
             Daemon.DOVECOT: self.dovecot.is_running(),
         }
-
-    def running_reload_is_gentle(self) -> bool:
-        """Tell whether a reload lets logged-in IMAP and POP3 sessions live (ZERO.md, F3)."""
-        return self.dovecot.read_setting("shutdown_clients") == "no"
 
     def port_problem(self, service: str, address: str, port: int) -> Problem | None:
         """Return why a daemon could not listen there; None if it could."""
@@ -156,6 +152,15 @@ class Host:
             self.postfix.compile_map(folder / material.SNI_MAP, map_type)
         return folder
 
+    def refuse_if_edited(self, found: Found) -> None:
+        """Raise :class:`AgentError` if somebody edited a file since it was read.
+
+        The digest is compared at the beginning; the parsers take a moment after that.
+        """
+        for was in (found.dropin, found.main_cf, found.master_cf):
+            if FileState.read(was.path).content != was.content:
+                raise AgentError.because("plan.file_edited", str(was.path))
+
     def put_files(self, found: Found, rendered: Rendered) -> None:
         """Put the changed files in place, each by rename. Raises :class:`AgentError`."""
         for was, text in (
@@ -174,9 +179,6 @@ class Host:
             return False
         one.start()
         return True
-
-    def _dovecot_settings(self) -> DovecotSettings:
-        return dovecot_settings.read_settings(self.dovecot.read_settings())
 
 
 def _postfix_pem_files(found: Found) -> list[Path]:

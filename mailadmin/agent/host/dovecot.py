@@ -14,7 +14,7 @@ from mailadmin.agent.config import DovecotPaths
 from mailadmin.agent.host.files import FileState, copy_folder, to_bytes
 from mailadmin.agent.host.programs import Finished, find_program, run
 from mailadmin.agent.protocol import AgentError
-from mailadmin.mailconf.dovecot_settings import read_settings
+from mailadmin.mailconf.dovecot_settings import DovecotSettings, read_settings
 
 _VERSION = re.compile(r"(\d+)\.(\d+)\S*")
 # Dovecot's process title says so; "dovecot" alone would also match a shell script.
@@ -39,7 +39,7 @@ class DovecotHost:
         """Return our file, which need not exist yet."""
         return FileState.read(self.paths.dropin)
 
-    def read_settings(self) -> str:
+    def read_settings(self) -> DovecotSettings:
         """Return every setting as Dovecot reads it (``doveconf -a``); holds paths, not keys.
 
         The defaults come first, since 2.4 leaves those of a listener out of ``-a``. Without ``-P``
@@ -51,19 +51,7 @@ class DovecotHost:
             if not done.is_ok:
                 raise AgentError.because("dovecot.config_broken", words=done.words)
             outputs.append(done.output)
-        return "\n".join(outputs)
-
-    def read_protocols(self) -> tuple[str, ...]:
-        """Return the protocols that are switched on and therefore have their login service."""
-        done = self._doveconf(self.paths.config_file, "-h", "protocols")
-        if not done.is_ok:
-            raise AgentError.because("dovecot.config_broken", words=done.words)
-        return tuple(done.words.replace("{", " ").replace("}", " ").replace("= yes", "").split())
-
-    def read_setting(self, name: str) -> str:
-        """Return one setting as the files give it; empty if there is none of that name."""
-        done = self._doveconf(self.paths.config_file, "-h", name)
-        return done.words.strip() if done.is_ok else ""
+        return read_settings("\n".join(outputs))
 
     def is_running(self) -> bool:
         """Tell whether the master lives."""

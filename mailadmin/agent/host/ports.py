@@ -37,6 +37,19 @@ def is_mail_program(holder: Holder) -> bool:
     return holder.program in {"master", "smtpd", "dovecot"} or holder.program.endswith("-login")
 
 
+def is_local_address(address: str) -> bool:
+    """Tell whether this machine has the address."""
+    if address == ANY_ADDRESS:
+        return True
+    family = socket.AF_INET6 if ipaddress.ip_address(address).version == 6 else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as trial:
+        try:
+            trial.bind((address, 0))
+        except OSError:
+            return False
+    return True
+
+
 def bind_problem(service: str, address: str, port: int) -> Problem | None:
     """Return why a daemon could not listen there, by trying; None if it could."""
     wanted = "::" if address == ANY_ADDRESS else address

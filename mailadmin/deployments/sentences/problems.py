@@ -73,6 +73,10 @@ PROBLEMS: dict[str, Promise] = {
         "The mail server’s files have changed since the plan was made, so nothing was applied. "
         "Review the new plan."
     ),
+    "plan.file_edited": _(
+        "%(subject)s was edited by somebody else while the plan was being applied. Nothing was "
+        "changed and the edit stands. Review the new plan."
+    ),
     # deployments
     "deployment.under_way": _(
         "Deployment #%(number)s is still under way. Wait until it has ended, then apply."

@@ -44,6 +44,7 @@ _MASTER_CF = f"""# written by hand too
 cleanup unix n - n - 0 cleanup
 """
 _DOVECONF = f"""listen = {ADDRESS}
+protocols = imap pop3 sieve
 shutdown_clients = no
 ssl_cert = <{{pem}}
 ssl_key = <{{pem}}
@@ -69,7 +70,6 @@ service managesieve-login {{{{
   }}}}
 }}}}
 """
-_PROTOCOLS = ("imap", "pop3", "sieve")
 
 
 class KilledError(BaseException):
@@ -199,15 +199,9 @@ class FakeDovecot(FakeDaemon):
     def read_dropin(self) -> FileState:
         return FileState.read(self.machine.dropin)
 
-    def read_settings(self) -> str:
+    def read_settings(self) -> dovecot_settings.DovecotSettings:
         own = self.machine.dropin.read_text() if self.machine.dropin.exists() else ""
-        return _DOVECONF.format(pem=self.machine.snakeoil) + own
-
-    def read_protocols(self) -> tuple[str, ...]:
-        return _PROTOCOLS
-
-    def read_setting(self, name: str) -> str:
-        return dovecot_settings.read_settings(self.read_settings()).get(name)
+        return dovecot_settings.read_settings(_DOVECONF.format(pem=self.machine.snakeoil) + own)
 
     def check(self, dropin: str, staging: Path) -> None:
         self.machine.faults.hit("dovecot.check")
@@ -311,9 +305,8 @@ class Machine:
             listeners = postfix.read_listeners(found)
             pem = main_cf.read_parameters(found.main_cf)["smtpd_tls_chain_files"]
         else:
-            text = self.host.dovecot.read_settings()
-            settings = dovecot_settings.read_settings(text)
-            listeners = dovecot_settings.read_listeners(settings, frozenset(_PROTOCOLS))
+            settings = self.host.dovecot.read_settings()
+            listeners = dovecot_settings.read_listeners(settings)
             pem = settings.get("ssl_cert").lstrip("<")
         leaf = _read_leaf(Path(pem))
         names = {

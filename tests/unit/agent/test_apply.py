@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 import mailadmin.agent.host as host_module
 from mailadmin.agent.planner import make_plan
 from mailadmin.agent.protocol import AgentError, Outcome, StepStatus
+from mailadmin.mailconf.postfix import PostfixFiles
 from mailadmin.mailconf.proof import Seen
 from mailadmin.mailconf.services import Daemon
 from mailadmin.mailconf.state import DesiredState
@@ -196,6 +198,24 @@ def test_an_apply_in_between_makes_the_reviewed_plan_stale(
     report = machine.apply(wanted, digest=digest)
     assert report.problem is not None
     assert report.problem.code == "plan.stale"
+
+
+def test_an_edit_during_the_checks_is_refused_and_stands(
+    machine: Machine, wanted: DesiredState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The digest was right when it was compared; the parsers take a moment."""
+    check = machine.host.check_postfix
+
+    def check_while_somebody_edits(files: PostfixFiles, staging: Path) -> None:
+        check(files, staging)
+        machine.main_cf.write_text(f"{machine.main_cf.read_text()}# by hand\n")
+
+    monkeypatch.setattr(machine.host, "check_postfix", check_while_somebody_edits)
+    report = machine.apply(wanted)
+    assert report.outcome is Outcome.REFUSED
+    assert report.problem == Problem("plan.file_edited", subject=str(machine.main_cf))
+    assert machine.main_cf.read_text().endswith("# by hand\n")
+    assert machine.host.store.open_journal() is None
 
 
 def test_a_port_that_somebody_else_holds_is_refused(machine: Machine, wanted: DesiredState) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
 from mailadmin.agent.planner import Plan, make_plan
 from mailadmin.agent.protocol import Outcome
+from mailadmin.mailconf.dovecot_settings import DovecotSettings, read_settings
 from mailadmin.mailconf.services import Daemon
 from mailadmin.mailconf.state import DesiredState
 from tests.states import make_material, with_default, with_listener, with_name, with_open
@@ -147,10 +149,30 @@ def test_problems_are_listed_errors_first(machine: Machine, state: DesiredState)
     assert [item.code for item in problems] == ["daemon.down", "imap.none_left"]
 
 
+def say(machine: Machine, monkeypatch: pytest.MonkeyPatch, line: str) -> None:
+    """Let Dovecot report one setting otherwise."""
+    values = machine.host.dovecot.read_settings().values | read_settings(line).values
+    monkeypatch.setattr(machine.host.dovecot, "read_settings", lambda: DovecotSettings(values))
+
+
+def test_names_and_dates_are_those_of_the_leaf_whatever_the_panel_says(
+    machine: Machine, state: DesiredState
+) -> None:
+    certificate = state.certificate(state.default_certificate)
+    assert certificate is not None
+    far = datetime(2100, 1, 1, tzinfo=UTC)
+    claimed = replace(certificate, names=("evil.test",), not_before=far, not_after=far)
+    asked = state.with_certificates([claimed])
+    judged = plan(machine, asked).state.certificate(state.default_certificate)
+    assert judged is not None
+    assert judged.names == certificate.names
+    assert (judged.not_before, judged.not_after) == (certificate.not_before, certificate.not_after)
+
+
 def test_a_protocol_that_is_not_installed_is_said(
     machine: Machine, state: DesiredState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machine.host.dovecot, "read_protocols", lambda: ("imap",))
+    say(machine, monkeypatch, "protocols = imap")
     codes = [(item.code, item.subject) for item in plan(machine, state).problems]
     assert ("dovecot.protocol_missing", "sieve") in codes
 
@@ -158,7 +180,7 @@ def test_a_protocol_that_is_not_installed_is_said(
 def test_a_reload_that_would_end_sessions_is_a_warning(
     machine: Machine, state: DesiredState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machine.host.dovecot, "read_setting", lambda _: "yes")
+    say(machine, monkeypatch, "shutdown_clients = yes")
     closed = plan(machine, with_open(state, "pop3", is_open=False))
     assert "dovecot.reload_ends_sessions" in {item.code for item in closed.problems}
     renewed = plan(machine, with_default(state, OTHER))

@@ -583,3 +583,25 @@ def test_a_silent_agent_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         with pytest.raises(AgentError) as raised:
             AgentClient(tmp_path / "agent.sock").observe()
     assert raised.value.problem.code == "agent.silent"
+
+
+def test_only_ports_of_this_machine_are_looked_at(
+    serve: Callable[..., Served], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stolen panel must not look at others' ports through the agent."""
+    asked: list[str] = []
+
+    def probe(expected: list[Expectation]) -> list[Seen]:
+        asked.extend(item.address for item in expected)
+        return [Seen(item.service, item.address, item.port, is_open=True) for item in expected]
+
+    client = serve().client
+    monkeypatch.setattr(server, "probe_all", probe)
+    here = Expectation("imaps", "127.0.0.1", 993, True, TlsMode.IMPLICIT)
+    elsewhere = replace(here, address="192.0.2.1")
+    seen = client.probe([elsewhere, here, elsewhere])
+    assert asked == ["127.0.0.1"]
+    assert [(item.address, item.is_open) for item in seen] == [
+        ("192.0.2.1", False), ("127.0.0.1", True), ("192.0.2.1", False),
+    ]  # fmt: skip
+    assert seen[0].error_text == "not an address of the mail server"

@@ -37,7 +37,7 @@ service imap-login {
 
 
 def read_imap_listeners(text: str) -> dict[str, ListenerState]:
-    listeners = read_listeners(read_settings(text), frozenset({"imap"}))
+    listeners = read_listeners(read_settings(text + "protocols {\n  imap = yes\n}\n"))
     return {listener.service: listener for listener in listeners}
 
 

@@ -49,7 +49,29 @@ ssl_key = </etc/dovecot/private/dovecot.key
 
 
 def read(text: str, protocols: frozenset[str] = ALL) -> dict[str, ListenerState]:
-    return {item.service: item for item in read_listeners(read_settings(text), protocols)}
+    text = f"{text}\nprotocols = {' '.join(sorted(protocols))}\n"
+    return {item.service: item for item in read_listeners(read_settings(text))}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('protocols = " imap lmtp sieve pop3"', ("imap", "lmtp", "sieve", "pop3")),
+        ("protocols = ", ()),
+        # Dovecot 2.4: the defaults come first, then a section; what is off there is off.
+        (
+            "protocols = \nprotocols {\n  imap = yes\n  sieve = yes\n  pop3 = no\n}",
+            ("imap", "sieve"),
+        ),
+    ],
+)
+def test_the_protocols_are_those_switched_on(text: str, expected: tuple[str, ...]) -> None:
+    assert read_settings(text).protocols == expected
+
+
+@pytest.mark.parametrize(("value", "is_gentle"), [("no", True), ("yes", False), ("", False)])
+def test_a_reload_is_gentle_where_clients_are_not_shut_down(value: str, is_gentle: bool) -> None:
+    assert read_settings(f"shutdown_clients = {value}").is_reload_gentle is is_gentle
 
 
 def test_settings_are_known_by_their_path() -> None:
