@@ -97,10 +97,7 @@ def read_seen(rows: Iterable[Mapping[str, Any]]) -> list[Seen]:
 def set_beside(expected: Iterable[Expectation], seen: Iterable[Seen]) -> tuple[PortEvidence, ...]:
     """Return each connection with what it should have shown, if that is known."""
     wanted = {item.key: item for item in expected}
-    return tuple(
-        _judged(wanted.get((item.service, item.address, item.port, item.sni_name)), item)
-        for item in seen
-    )
+    return tuple(_judged(wanted.get(item.key), item) for item in seen)
 
 
 def as_before(seen: Iterable[Seen]) -> tuple[PortEvidence, ...]:

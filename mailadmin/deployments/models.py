@@ -62,7 +62,6 @@ class Deployment(models.Model):
 
         BASELINE = "baseline"
         APPLY = "apply"
-        RESTORE = "restore"
 
     server = models.ForeignKey(MailServer, on_delete=models.CASCADE, related_name="deployments")
     # Counts per server; what people call "generation 41".
@@ -87,8 +86,7 @@ class Deployment(models.Model):
     requested_at = models.DateTimeField(auto_now_add=True, db_index=True)
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
-    # Who runs it now, and when that worker was last heard of.
-    claim = models.CharField(max_length=36, blank=True)
+    # When the worker that runs it was last heard of.
     heartbeat_at = models.DateTimeField(null=True)
     # The problem that ended it, as a code with parameters; null when it succeeded.
     failure: models.JSONField[Json | None, Json | None] = models.JSONField(null=True)

@@ -44,12 +44,6 @@ def running_probe(server: MailServer) -> ProbeRun | None:
     return server.probe_runs.filter(status__in=waiting, requested_at__gt=since).last()
 
 
-def latest_probe(server: MailServer) -> ProbeRun | None:
-    """Return the newest look that is over, well or not."""
-    over = [ProbeRun.Status.DONE, ProbeRun.Status.FAILED]
-    return server.probe_runs.filter(status__in=over).order_by("-finished_at").first()
-
-
 def latest_done_probe(server: MailServer) -> ProbeRun | None:
     """Return the newest look that saw something."""
     done = server.probe_runs.filter(status=ProbeRun.Status.DONE)

@@ -94,6 +94,11 @@ class Seen:
     dialogue: tuple[tuple[str, str], ...] = ()
     elapsed_ms: int = 0
 
+    @property
+    def key(self) -> tuple[str, str, int, str]:
+        """Return which expectation this answers (:attr:`Expectation.key`)."""
+        return self.service, self.address, self.port, self.sni_name
+
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
         return {name: _plain(getattr(self, name)) for name in self.__slots__}

@@ -231,7 +231,7 @@ def draw_number(_number: int, server: int, rounds: int) -> list[int]:
 def claim(number: int, deployments: list[int]) -> bool:
     """Claim one deployment; returns whether it is the one that runs."""
     chosen = deployments[number % len(deployments)]
-    return applying._claim(chosen, f"worker {number}")
+    return applying._claim(chosen)
 
 
 @job

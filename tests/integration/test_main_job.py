@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from tests.integration import mail_clients
-from tests.stacks import RunningStack, run_stack, wait_until
+from tests.stacks import RunningStack, find_free_port, run_stack, wait_until
 from tests.throwaway_pki import ThrowawayCa
 
 pytestmark = [
@@ -155,6 +155,20 @@ def test_a_taken_port_names_the_program_that_holds_it(panel: RunningStack) -> No
     assert done.returncode == 1
     assert f"process {os.getpid()}" in done.stderr
     assert psutil.Process().name() in done.stderr
+
+
+def test_a_port_is_moved_and_the_old_one_is_proven_closed(panel: RunningStack) -> None:
+    settings = panel.sandbox.settings
+    old, new = settings.ports["pop3"], find_free_port()
+    assert panel.manage("listener", "pop3", "--port", str(new)).returncode == 0
+    assert "Proven" in _applied(panel.manage("apply", "--wait"))
+    assert mail_clients.is_open(settings.address, new)
+    assert not mail_clients.is_open(settings.address, old)
+    assert panel.status()["is_as_wanted"]
+    assert panel.manage("listener", "pop3", "--port", str(old)).returncode == 0
+    assert "Proven" in _applied(panel.manage("apply", "--wait"))
+    assert mail_clients.is_open(settings.address, old)
+    assert not mail_clients.is_open(settings.address, new)
 
 
 def test_going_back_is_proven_too_and_a_session_survives_it(

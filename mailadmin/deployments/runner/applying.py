@@ -6,8 +6,8 @@ delivered again, or a second worker, follows the same apply; only one of them cl
 
 from __future__ import annotations
 
+import logging
 import time
-import uuid
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +24,8 @@ from mailadmin.mailconf import proof
 from mailadmin.mailconf.state import DesiredState
 from mailadmin.pki.problems import Problem
 from mailadmin.servers.models import MailServer
+
+logger = logging.getLogger(__name__)
 
 _UNREACHABLE = frozenset({"agent.unreachable", "agent.hung_up", "agent.silent"})
 # A restarted agent first undoes what it left half done, which it proves for up to 8 seconds.
@@ -44,8 +46,7 @@ _VERBS = {
 
 def run_deployment(deployment_id: int) -> bool:
     """Run a deployment to its end; returns False if another one must end first."""
-    claim = str(uuid.uuid4())
-    if not _claim(deployment_id, claim):
+    if not _claim(deployment_id):
         return False
     deployment = Deployment.objects.select_related("server").get(pk=deployment_id)
     if deployment.is_finished:
@@ -54,19 +55,22 @@ def run_deployment(deployment_id: int) -> bool:
         report = _follow(deployment)
     except AgentError as error:
         report = ApplyReport(Outcome.FAILED, (), problem=error.problem)
-    _close(deployment, report)
+    except Exception:
+        # A mistake of our own must end it too: a row that runs for ever blocks all that come.
+        logger.exception("deployment %s broke", deployment.number)
+        report = ApplyReport(Outcome.FAILED, (), problem=Problem("deployment.fault"))
+    if _close(deployment, report):
+        _keep_look(deployment, report)
     return True
 
 
-def _claim(deployment_id: int, claim: str) -> bool:
+def _claim(deployment_id: int) -> bool:
     """Turn queued into running by compare-and-set. A row that runs already is followed too."""
     now = timezone.now()
     queued = Deployment.objects.filter(pk=deployment_id, status=Deployment.Status.QUEUED)
     try:
         with transaction.atomic():
-            queued.update(
-                status=Deployment.Status.RUNNING, claim=claim, started_at=now, heartbeat_at=now
-            )
+            queued.update(status=Deployment.Status.RUNNING, started_at=now, heartbeat_at=now)
     except IntegrityError:
         # The constraint of one running deployment per server.
         return False
@@ -117,8 +121,11 @@ def _beat(deployment: Deployment) -> None:
 
 
 @transaction.atomic
-def _close(deployment: Deployment, report: ApplyReport) -> None:
-    """Write how it ended, with its evidence and one audit event; only the first to come does."""
+def _close(deployment: Deployment, report: ApplyReport) -> bool:
+    """Write how it ended, with its evidence and one audit event; only the first to come does.
+
+    Returns whether that was us.
+    """
     status = _STATUS[report.outcome]
     closed = Deployment.objects.filter(pk=deployment.pk, status=Deployment.Status.RUNNING).update(
         status=status,
@@ -128,21 +135,27 @@ def _close(deployment: Deployment, report: ApplyReport) -> None:
         proof_ms=report.proof_ms,
     )
     if not closed:
-        return
+        return False
     for event in report.steps:
         _keep_step(deployment, event)
-    state = DesiredState.from_dict(deployment.state)
     if status == Deployment.Status.SUCCEEDED:
+        state = DesiredState.from_dict(deployment.state)
         # Pending changes are measured against this from now on.
         MailServer.objects.filter(pk=deployment.server_id).update(applied_state=state.as_dict())
-        record_look(
-            deployment.server,
-            proof.expectations(state),
-            report.evidence,
-            deployment.requested_by,
-            deployment.request_id,
-        )
     _record(deployment, status, report)
+    return True
+
+
+def _keep_look(deployment: Deployment, report: ApplyReport) -> None:
+    """Let the overview show what was proven. Beat looks again anyway, so a failure costs little."""
+    if report.outcome is not Outcome.SUCCEEDED:
+        return
+    expected = proof.expectations(DesiredState.from_dict(deployment.state))
+    who, request_id = deployment.requested_by, deployment.request_id
+    try:
+        record_look(deployment.server, expected, report.evidence, who, request_id)
+    except Exception:
+        logger.exception("what deployment %s showed is not kept as a look", deployment.number)
 
 
 def _record(deployment: Deployment, status: Deployment.Status, report: ApplyReport) -> None:

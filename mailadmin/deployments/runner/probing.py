@@ -43,6 +43,7 @@ def expectations_of(server: MailServer) -> tuple[Expectation, ...]:
     return proof.expectations(applied_state(server) or desired_state(server))
 
 
+@transaction.atomic
 def record_look(
     server: MailServer,
     expected: Sequence[Expectation],
@@ -64,7 +65,11 @@ def record_look(
 def store_observations(
     run: ProbeRun, expected: Sequence[Expectation], seen: Sequence[Seen]
 ) -> None:
-    """Store one row for each port and name, with how it differs from what was expected."""
+    """Store one row for each port and name, with how it differs from what was expected.
+
+    An apply looks at more than the listeners: a port that one moved away from must be closed.
+    """
+    wanted_of = {item.key: item for item in expected}
     Observation.objects.bulk_create(
         Observation(
             run=run,
@@ -73,11 +78,12 @@ def store_observations(
             port=shown.port,
             sni_name=shown.sni_name,
             is_open=shown.is_open,
-            problems=[item.as_dict() for item in proof.judge(wanted, shown)],
+            problems=[item.as_dict() for item in proof.judge(wanted_of[shown.key], shown)],
             fingerprint=shown.fingerprint,
             evidence=shown.as_dict(),
         )
-        for wanted, shown in zip(expected, seen, strict=True)
+        for shown in seen
+        if shown.key in wanted_of
     )
 
 

@@ -84,6 +84,10 @@ PROBLEMS: dict[str, Promise] = {
     "deployment.never_proven": _(
         "Deployment #%(number)s was never proven, so its state is nothing to go back to."
     ),
+    "deployment.fault": _(
+        "The panel met a fault of its own while the deployment ran, so how it ended is not known "
+        "here. The log has the details. Check the ports now, then review and apply again."
+    ),
     "deployment.unknown": _("There is no deployment #%(number)s."),
     # keys and certificates
     "material.certificate_gone": _(

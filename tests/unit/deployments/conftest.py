@@ -54,6 +54,7 @@ class ScriptedAgent:
     problem: Problem | None = None
     plan_problems: tuple[Problem, ...] = ()
     errors: list[AgentError] = field(default_factory=list)
+    also_seen: tuple[Seen, ...] = ()
     before_answer: Callable[[], None] = lambda: None
 
     def plan(self, state: DesiredState) -> PlanReport:
@@ -75,7 +76,7 @@ class ScriptedAgent:
         step = StepEvent(0, "planned", "", StepStatus.DONE, "2026-11-24T04:00:00+00:00", 12)
         on_step(step)
         self.before_answer()
-        seen = tuple(as_wanted(expectations(state)))
+        seen = (*as_wanted(expectations(state)), *self.also_seen)
         return ApplyReport(self.outcome, (step,), seen, self.problem, 420, 3)
 
     def probe(self, expected: Sequence[Expectation]) -> list[Seen]:

@@ -14,7 +14,8 @@ from mailadmin.certificates.custody import seal_key
 from mailadmin.deployments import runner, services, tasks
 from mailadmin.deployments.models import Deployment, Plan, ProbeRun
 from mailadmin.listeners.models import Listener
-from mailadmin.listeners.services import disable_listener, enable_listener
+from mailadmin.listeners.services import change_listener, disable_listener, enable_listener
+from mailadmin.mailconf.proof import Seen
 from mailadmin.mailconf.state import DesiredState
 from mailadmin.pki.keys import KeyKind, generate_key
 from mailadmin.pki.problems import Problem
@@ -135,6 +136,51 @@ def test_anything_less_than_proof_leaves_the_applied_state(
     assert AuditEvent.objects.filter(object_type="deployment", outcome="failed").count() == 1
 
 
+def test_a_port_that_was_left_is_part_of_the_evidence_and_of_no_listener(
+    server: MailServer, actor: Actor, agent: ScriptedAgent, sent: Sent
+) -> None:
+    """The agent also looks at the port that a listener moved away from."""
+    agent.also_seen = (Seen("pop3", "*", 110),)
+    change_listener(actor=actor, listener=_listener(server, "pop3"), port=1110)
+    plan = _ready_plan(server, actor)
+    deployment = services.request_deployment(actor=actor, server=server, plan=plan)
+    runner.run_deployment(deployment.pk)
+    deployment.refresh_from_db()
+    assert deployment.status == Deployment.Status.SUCCEEDED
+    assert len(deployment.evidence) == server.listeners.count() + 1
+    assert ProbeRun.objects.get().observations.count() == server.listeners.count()
+
+
+def test_a_look_that_cannot_be_kept_does_not_keep_a_deployment_from_ending(
+    server: MailServer,
+    actor: Actor,
+    agent: ScriptedAgent,
+    sent: Sent,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("no")
+
+    monkeypatch.setattr(runner.applying, "record_look", fail)
+    deployment = _deployment(server, actor)
+    runner.run_deployment(deployment.pk)
+    deployment.refresh_from_db()
+    assert deployment.status == Deployment.Status.SUCCEEDED
+    assert AuditEvent.objects.filter(verb="deployment.succeeded").count() == 1
+
+
+def test_a_fault_of_our_own_ends_a_deployment_as_failed(
+    server: MailServer, actor: Actor, agent: ScriptedAgent, sent: Sent
+) -> None:
+    deployment = _deployment(server, actor)
+    Deployment.objects.filter(pk=deployment.pk).update(state={"listeners": "nonsense"})
+    assert runner.run_deployment(deployment.pk)
+    deployment.refresh_from_db()
+    assert deployment.status == Deployment.Status.FAILED
+    assert deployment.failure is not None
+    assert deployment.failure["code"] == "deployment.fault"
+
+
 def test_a_message_that_comes_twice_closes_the_deployment_once(
     server: MailServer, actor: Actor, agent: ScriptedAgent, sent: Sent
 ) -> None:
@@ -159,7 +205,7 @@ def test_a_worker_that_died_is_followed_by_another(
     deployment = _deployment(server, actor)
     long_ago = timezone.now() - timedelta(minutes=5)
     Deployment.objects.filter(pk=deployment.pk).update(
-        status=Deployment.Status.RUNNING, claim="gone", heartbeat_at=long_ago
+        status=Deployment.Status.RUNNING, heartbeat_at=long_ago
     )
     sent.clear()
     tasks.resume_interrupted()
