@@ -10,7 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.translation import gettext as _
 
-from mailadmin.accounts.roles import is_administrator, may_change
+from mailadmin.accounts.roles import may_change
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
@@ -46,9 +46,3 @@ def require_change(request: HttpRequest) -> None:
         raise PermissionDenied(
             _("Your role is viewer: you can read everything here, but not change it.")
         )
-
-
-def require_administrator(request: HttpRequest) -> None:
-    """Raise ``PermissionDenied`` with a sentence unless the person is an administrator."""
-    if not is_administrator(request.user):
-        raise PermissionDenied(_("Only an administrator can do this."))

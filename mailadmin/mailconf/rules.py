@@ -38,7 +38,7 @@ from datetime import datetime
 
 from mailadmin.mailconf.addresses import is_collision
 from mailadmin.mailconf.profiles import PROFILES
-from mailadmin.mailconf.services import Daemon, Protocol, TlsMode
+from mailadmin.mailconf.services import Daemon, Protocol
 from mailadmin.mailconf.state import (
     ANY_ADDRESS,
     CertificateMaterial,
@@ -238,12 +238,3 @@ def _reachability_rules(state: DesiredState) -> Iterator[Problem]:
     ):
         if services & known and not services & is_open:
             yield Problem(code, Severity.WARNING, min(services))
-
-
-def clear_text_services(state: DesiredState) -> frozenset[str]:
-    """Return the open services on which a password may travel in clear."""
-    return frozenset(
-        item.service
-        for item in state.enabled_listeners
-        if item.tls_mode is TlsMode.NONE and item.definition.is_login_expected
-    )

@@ -104,11 +104,6 @@ class Sandbox:
         return self._postfix.config_directory
 
     @property
-    def postfix_queue_directory(self) -> Path:
-        """Postfix' queue_directory."""
-        return self._postfix.queue_directory
-
-    @property
     def postfix_log(self) -> Path:
         """Postfix' maillog_file."""
         return self._postfix.log
@@ -127,11 +122,6 @@ class Sandbox:
     def dovecot_log(self) -> Path:
         """Dovecot's log_path."""
         return self._dovecot.log
-
-    @property
-    def mail_directory(self) -> Path:
-        """Where the mailboxes are kept: DOMAIN/NAME/Maildir."""
-        return self._dovecot.mail
 
     def start(self) -> None:
         """Start both daemons, unless they run. Raises SandboxError saying why they did not."""

@@ -10,9 +10,9 @@ from datetime import timedelta
 import pytest
 
 from mailadmin.mailconf import rules
-from mailadmin.mailconf.rules import check_state, clear_text_services, is_address, judge_values
+from mailadmin.mailconf.rules import check_state, is_address, judge_values
 from mailadmin.mailconf.services import SERVICES, TlsMode
-from mailadmin.mailconf.state import DesiredState, ListenerState
+from mailadmin.mailconf.state import DesiredState
 from mailadmin.pki.problems import Severity
 from tests.unit.mailconf.builders import (
     NOW,
@@ -324,17 +324,3 @@ def test_one_imap_port_is_enough(left: str) -> None:
 
 def test_what_the_state_does_not_speak_of_is_not_missed() -> None:
     assert found(make_state(listener("pop3s"))) == set()
-
-
-@pytest.mark.parametrize(
-    ("item", "is_told"),
-    [
-        (listener("imap", tls_mode=TlsMode.NONE), True),
-        (listener("submission", tls_mode=TlsMode.NONE), True),
-        (listener("imap", tls_mode=TlsMode.NONE, is_enabled=False), False),
-        (listener("smtp", tls_mode=TlsMode.NONE), False),
-        (listener("imap"), False),
-    ],
-)
-def test_ports_with_passwords_in_clear_are_named(item: ListenerState, is_told: bool) -> None:
-    assert clear_text_services(make_state(item)) == ({item.service} if is_told else set())
