@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from mailadmin.agent.host import Found, Host, Rendered
 from mailadmin.agent.host.files import to_bytes
+from mailadmin.agent.host.ports import is_mail_program
 from mailadmin.agent.protocol import AgentError, PlanReport
 from mailadmin.mailconf import diff, dovecot, material, postfix, proof, rules
 from mailadmin.mailconf.proof import Expectation
@@ -150,7 +152,7 @@ def make_plan(state: DesiredState, host: Host) -> Plan:
         rendered = Rendered(found.postfix_files, found.dropin.text)
     else:
         rendered = _render(completed, found, live)
-        problems += _host_problems(completed, host, open_before)
+        problems += _host_problems(completed, host, found, open_before)
         problems += _session_problems(found, rendered)
     return Plan(
         state=completed,
@@ -276,7 +278,7 @@ def _missing_protocols(state: DesiredState, found: Found) -> list[Problem]:
 
 
 def _host_problems(
-    state: DesiredState, host: Host, open_before: Sequence[ListenerState]
+    state: DesiredState, host: Host, found: Found, open_before: Sequence[ListenerState]
 ) -> list[Problem]:
     """Return what on the machine forbids the change: a dead daemon, a port that is taken."""
     problems = [
@@ -287,9 +289,32 @@ def _host_problems(
     current = {(item.address, item.port) for item in open_before}
     for listener in state.enabled_listeners:
         if (listener.address, listener.port) not in current:
-            problem = host.port_problem(listener.service, listener.address, listener.port)
+            problem = _port_problem(listener, host, found, open_before)
             problems += [problem] if problem else []
     return problems
+
+
+def _port_problem(
+    listener: ListenerState, host: Host, found: Found, open_before: Sequence[ListenerState]
+) -> Problem | None:
+    """Return why the daemon could not listen there; it would die of it (measured)."""
+    is_postfix = listener.definition.daemon is Daemon.POSTFIX
+    if is_postfix and not _has_family(found.inet_protocols, listener.address):
+        params = {"address": listener.address, "inet_protocols": found.inet_protocols}
+        return Problem("postfix.address_family_off", subject=listener.service, params=params)
+    problem = host.port_problem(listener.service, listener.address, listener.port)
+    is_listening = any(item.port == listener.port for item in open_before)
+    if problem and is_listening and is_mail_program(str(problem.params.get("program"))):
+        # By the very daemon that should listen: to stop it is no advice.
+        return replace(problem, code="port.held_by_listener")
+    return problem
+
+
+def _has_family(inet_protocols: str, address: str) -> bool:
+    family = "ipv6" if ":" in address else "ipv4"
+    return address == ANY_ADDRESS or bool(
+        {"all", family} & set(re.split(r"[\s,]+", inet_protocols))
+    )
 
 
 def _session_problems(found: Found, rendered: Rendered) -> list[Problem]:

@@ -19,6 +19,7 @@ _LOGIN_SERVICES = {
     Protocol.POP3: "pop3-login",
     Protocol.SIEVE: "managesieve-login",
 }
+_EVERY_ADDRESS = "*, ::"
 _HEADER = "# Written by mailadmin. Edits here are overwritten by the next apply.\n"
 _PLAIN = re.compile(r"[A-Za-z0-9_./:=,+*!@-]+")
 
@@ -133,9 +134,11 @@ def _listener_lines(listener: ListenerState, version: tuple[int, int]) -> list[s
     lines = [f"inet_listener {listener.service} {{"]
     # Port 0 closes a listener that the distribution's files open (service(5) of Dovecot).
     lines.append(f"  port = {listener.port if listener.is_enabled else 0}")
-    if listener.is_enabled and listener.address != ANY_ADDRESS:
+    if listener.is_enabled:
+        # Said for every address too: left out, it would be those of the global ``listen``.
+        address = _EVERY_ADDRESS if listener.address == ANY_ADDRESS else listener.address
         name = "listen" if version >= (2, 4) else "address"
-        lines.append(f"  {name} = {quote_value(listener.address)}")
+        lines.append(f"  {name} = {quote_value(address)}")
     if listener.tls_mode is TlsMode.IMPLICIT:
         lines.append("  ssl = yes")
     return [*lines, "}"]

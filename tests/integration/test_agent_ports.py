@@ -308,3 +308,31 @@ def test_names_and_ports_can_change_in_one_go(host: MailHost) -> None:
 
 def test_the_registry_and_these_tests_speak_of_the_same_services() -> None:
     assert set(SERVICES) == set(REGISTRY)
+
+
+def test_an_ipv6_address_is_refused_while_postfix_uses_ipv4_only(host: MailHost) -> None:
+    """Measured: its master dies of it, and all mail with it."""
+    masters, files = host.masters(), host.files()
+    wanted = with_listener(host.base, "submission", address="::1")
+    codes = [item.code for item in host.plan(wanted).problems]
+    assert codes == ["postfix.address_family_off"]
+    report = host.apply(wanted, Outcome.REFUSED)
+    assert report.problem is not None
+    assert report.problem.code == "postfix.address_family_off"
+    assert (host.masters(), host.files()) == (masters, files)
+
+
+def test_dovecot_listens_on_ipv6_and_on_every_address(host: MailHost) -> None:
+    host.apply(with_listener(host.base, "imaps", address="::1"))
+    assert not wire.is_refused("::1", host.port("imaps"))
+    assert host.leaf("imaps") == ""
+    codes = {
+        item.code for item in host.plan(with_listener(host.base, "pop3s", address="*")).problems
+    }
+    assert codes == {"port.held_by_listener"}
+    host.apply(with_open(host.base, "pop3s", is_open=False))
+    host.apply(with_listener(host.base, "pop3s", address="*"))
+    assert not wire.is_refused("127.0.0.1", host.port("pop3s"))
+    assert not wire.is_refused(host.address, host.port("pop3s"))
+    host.apply(with_open(host.base, "pop3s", is_open=False))
+    host.apply(host.base)

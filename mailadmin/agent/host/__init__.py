@@ -31,6 +31,8 @@ class Found:
     postfix_version: str
     dovecot_version: str
     map_type: str
+    # The address families Postfix uses: ``all``, or a list of ``ipv4`` and ``ipv6``.
+    inet_protocols: str
     # As the files give them; asked once, since each question is a process.
     dovecot: DovecotSettings
 
@@ -79,6 +81,7 @@ class Host:
             postfix_version=parameters["mail_version"],
             dovecot_version=self.dovecot.version(),
             map_type=parameters["default_database_type"],
+            inet_protocols=parameters["inet_protocols"],
             dovecot=self.dovecot.read_settings(),
         )
 
@@ -123,7 +126,7 @@ class Host:
     def is_held_by_another(self, expected: Expectation) -> bool:
         """Tell whether somebody listens on the port who is neither Postfix nor Dovecot."""
         holder = find_holder(*expected.target)
-        return holder is not None and not is_mail_program(holder)
+        return holder is not None and not is_mail_program(holder.program)
 
     # Checking a staged copy
 

@@ -32,9 +32,9 @@ def find_holder(address: str, port: int) -> Holder | None:
     return None
 
 
-def is_mail_program(holder: Holder) -> bool:
-    """Tell whether the holder belongs to Postfix or Dovecot, be it an orphan of a dead master."""
-    return holder.program in {"master", "smtpd", "dovecot"} or holder.program.endswith("-login")
+def is_mail_program(program: str) -> bool:
+    """Tell whether the program belongs to Postfix or Dovecot, be it an orphan of a dead master."""
+    return program in {"master", "smtpd", "dovecot"} or program.endswith("-login")
 
 
 def is_local_address(address: str) -> bool:

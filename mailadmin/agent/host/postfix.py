@@ -18,7 +18,9 @@ from mailadmin.mailconf.postfix import PostfixFiles
 
 _LINE_NUMBER = re.compile(r", line [0-9-]+:")
 _UNUSED = re.compile(r"unused parameter: ([^\s=]+)=")
-_PARAMETERS = ("mail_version", "default_database_type", "queue_directory", "maillog_file")
+_PARAMETERS = (
+    "mail_version", "default_database_type", "queue_directory", "maillog_file", "inet_protocols",
+)  # fmt: skip
 
 
 class PostfixHost:

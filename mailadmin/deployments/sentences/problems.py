@@ -114,6 +114,11 @@ PROBLEMS: dict[str, Promise] = {
         "%(place)s, wanted for %(who)s, is held by %(program)s (process %(pid)s). Nothing was "
         "changed. Stop that program or choose another port."
     ),
+    "port.held_by_listener": _(
+        "%(place)s, wanted for %(who)s, cannot be taken in one step: %(program)s listens on that "
+        "port already, on one address. Nothing was changed. Close the port and apply, then open "
+        "it where you want it and apply again."
+    ),
     "port.taken_by_unknown": _(
         "%(place)s, wanted for %(who)s, is held by another program. Nothing was changed."
     ),
@@ -149,6 +154,11 @@ PROBLEMS: dict[str, Promise] = {
         "%(who)s has rules of its own in master.cf (%(settings)s). The panel’s take their place: "
         "whoever sends there logs in first, and nothing else is checked. Yours are kept as "
         "comments."
+    ),
+    "postfix.address_family_off": _(
+        "%(who)s cannot listen on %(address)s: Postfix is told to use %(inet_protocols)s only "
+        "(inet_protocols in main.cf). Nothing was changed: it would have died. Set inet_protocols "
+        "to “all” and restart Postfix, or choose another address."
     ),
     "postfix.service_not_understood": _(
         "The service “%(entry)s” in master.cf runs %(command)s, which the panel does not manage. "

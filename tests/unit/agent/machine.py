@@ -173,7 +173,11 @@ class FakePostfix(FakeDaemon):
 
     def read_parameters(self) -> dict[str, str]:
         self.machine.faults.hit("postfix.read_parameters")
-        return {"mail_version": "3.7.11", "default_database_type": "hash"}
+        return {
+            "mail_version": "3.7.11",
+            "default_database_type": "hash",
+            "inet_protocols": self.machine.inet_protocols,
+        }
 
     def read_files(self) -> tuple[FileState, FileState]:
         return FileState.read(self.machine.main_cf), FileState.read(self.machine.master_cf)
@@ -276,6 +280,7 @@ class Machine:
         self.is_dovecot_answering = True
         self.port_problem: Problem | None = None
         self.held_by_another: set[int] = set()
+        self.inet_protocols = "all"
         # Lets a test spoil what is seen: called with every answer of the probe.
         self.disturb: Callable[[Seen], Seen] = lambda seen: seen
         self.now = 0.0

@@ -12,6 +12,7 @@ from mailadmin.agent.protocol import Outcome
 from mailadmin.mailconf.dovecot_settings import DovecotSettings, read_settings
 from mailadmin.mailconf.services import Daemon
 from mailadmin.mailconf.state import DesiredState
+from mailadmin.pki.problems import Problem
 from tests.states import make_material, with_default, with_listener, with_name, with_open
 from tests.unit.agent.machine import ADDRESS, Machine
 
@@ -185,3 +186,33 @@ def test_a_reload_that_would_end_sessions_is_a_warning(
     assert "dovecot.reload_ends_sessions" in {item.code for item in closed.problems}
     renewed = plan(machine, with_default(state, OTHER))
     assert "dovecot.reload_ends_sessions" not in {item.code for item in renewed.problems}
+
+
+@pytest.mark.parametrize(
+    ("inet_protocols", "address", "is_told"),
+    [
+        ("ipv4", "::1", True),
+        ("ipv6", "127.77.0.2", True),
+        ("ipv4, ipv6", "::1", False),
+        ("all", "::1", False),
+        ("ipv4", "127.77.0.2", False),
+        ("ipv4", "*", False),
+    ],
+)
+def test_an_address_that_postfix_would_die_of_is_refused(
+    machine: Machine, state: DesiredState, inet_protocols: str, address: str, is_told: bool
+) -> None:
+    machine.inet_protocols = inet_protocols
+    moved = plan(machine, with_listener(state, "submission", address=address))
+    assert ("postfix.address_family_off" in {item.code for item in moved.problems}) is is_told
+
+
+@pytest.mark.parametrize(
+    ("program", "code"), [("dovecot", "port.held_by_listener"), ("nginx", "port.taken")]
+)
+def test_a_port_held_by_the_daemon_itself_is_no_reason_to_stop_it(
+    machine: Machine, state: DesiredState, program: str, code: str
+) -> None:
+    machine.port_problem = Problem("port.taken", subject="imaps", params={"program": program})
+    wide = plan(machine, with_listener(state, "imaps", address="*"))
+    assert code in {item.code for item in wide.problems}

@@ -85,8 +85,8 @@ def test_every_listener_is_in_the_service_of_its_protocol() -> None:
     text = render(all_open())
     assert block_of(text, "service imap-login") == (
         "service imap-login {\n"
-        "  inet_listener imap {\n    port = 143\n  }\n"
-        "  inet_listener imaps {\n    port = 993\n    ssl = yes\n  }\n}\n"
+        '  inet_listener imap {\n    port = 143\n    address = "*, ::"\n  }\n'
+        '  inet_listener imaps {\n    port = 993\n    address = "*, ::"\n    ssl = yes\n  }\n}\n'
     )
     assert "inet_listener pop3s" in block_of(text, "service pop3-login")
     assert "inet_listener sieve" in block_of(text, "service managesieve-login")
