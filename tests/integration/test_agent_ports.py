@@ -17,6 +17,7 @@ from mailadmin.mailconf.services import TlsMode
 from mailadmin.sandbox.addresses import can_listen
 from tests.integration import mail_clients, wire
 from tests.integration.mail_host import DOVECOT_SERVICES, POSTFIX_SERVICES, SERVICES, MailHost
+from tests.stacks import find_free_port
 from tests.states import make_material, with_default, with_listener, with_name, with_open
 
 pytestmark = pytest.mark.integration
@@ -323,16 +324,17 @@ def test_an_ipv6_address_is_refused_while_postfix_uses_ipv4_only(host: MailHost)
 
 
 def test_dovecot_listens_on_ipv6_and_on_every_address(host: MailHost) -> None:
-    host.apply(with_listener(host.base, "imaps", address="::1"))
-    assert not wire.is_refused("::1", host.port("imaps"))
-    assert host.leaf("imaps") == ""
-    codes = {
-        item.code for item in host.plan(with_listener(host.base, "pop3s", address="*")).problems
-    }
-    assert codes == {"port.held_by_listener"}
-    host.apply(with_open(host.base, "pop3s", is_open=False))
-    host.apply(with_listener(host.base, "pop3s", address="*"))
-    assert not wire.is_refused("127.0.0.1", host.port("pop3s"))
-    assert not wire.is_refused(host.address, host.port("pop3s"))
-    host.apply(with_open(host.base, "pop3s", is_open=False))
+    # Free on every address: the usual one is held by the other tests' servers, each on its own.
+    port = find_free_port()
+    host.apply(with_listener(host.base, "imaps", address="::1", port=port))
+    assert not wire.is_refused("::1", port)
+    assert wire.is_refused(host.address, port)
+    host.apply(with_listener(host.base, "imaps", address=host.address, port=port))
+    wide = with_listener(host.base, "imaps", address="*", port=port)
+    assert {item.code for item in host.plan(wide).problems} == {"port.held_by_listener"}
+    host.apply(with_open(host.base, "imaps", is_open=False))
+    host.apply(wide)
+    for address in ("127.0.0.1", host.address, "::1"):
+        assert not wire.is_refused(address, port)
+    host.apply(with_open(host.base, "imaps", is_open=False))
     host.apply(host.base)
