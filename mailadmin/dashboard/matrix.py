@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from mailadmin.dashboard.looks import Looks, read_looks
 from mailadmin.deployments import selectors
-from mailadmin.deployments.evidence import PortEvidence, ShownCertificate, read_seen
-from mailadmin.deployments.models import Observation, ProbeRun
+from mailadmin.deployments.matrix import ServedListener, read_served
+from mailadmin.deployments.models import ProbeRun
 from mailadmin.listeners.selectors import applied_state, changes_between, desired_state
 from mailadmin.mailconf.plan import Change
 from mailadmin.mailconf.services import TlsMode
-from mailadmin.mailconf.state import DesiredState, ListenerState
+from mailadmin.mailconf.state import DesiredState
 from mailadmin.pki.problems import Problem
 from mailadmin.servers.models import MailServer
 
@@ -24,40 +22,18 @@ Verdict = tuple[ProbeRun, bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """One listener as it was applied, and every connection of the last look to it."""
+class Row(ServedListener):
+    """What is served on one listener, with what is pending and how the last looks went."""
 
-    listener: ListenerState
-    ports: tuple[PortEvidence, ...]
     pending: tuple[Change, ...]
     verdicts: tuple[Verdict, ...]
     checked_at: datetime | None
     now: datetime
 
     @property
-    def plain(self) -> PortEvidence | None:
-        """Return the connection that asked for no host name."""
-        return next((item for item in self.ports if not item.seen.sni_name), None)
-
-    @property
-    def named(self) -> list[PortEvidence]:
-        """Return the connections that asked for a host name."""
-        return [item for item in self.ports if item.seen.sni_name]
-
-    @property
-    def problems(self) -> list[Problem]:
-        """Return how what was seen differs from what should be."""
-        return [problem for item in self.ports for problem in item.problems]
-
-    @property
     def shown_problems(self) -> list[Problem]:
         """Return one of each kind: what every host name shares is said once."""
         return list({problem.code: problem for problem in reversed(self.problems)}.values())[::-1]
-
-    @property
-    def certificate(self) -> ShownCertificate | None:
-        """Return the leaf that a client without SNI is shown."""
-        return self.plain.certificate if self.plain else None
 
     @property
     def is_open(self) -> bool:
@@ -79,11 +55,6 @@ class Row:
             return False
         whole = shown.not_after - shown.not_before
         return shown.not_after - self.now < whole * _LATE_SHARE
-
-    @property
-    def is_proven(self) -> bool:
-        """Tell whether it was seen, and is what was wanted."""
-        return self.plain is not None and not self.problems
 
     @property
     def is_in_clear(self) -> bool:
@@ -163,7 +134,6 @@ def read_matrix(server: MailServer, now: datetime) -> Matrix:
     applied = applied_state(server)
     shown = applied or desired
     changes = changes_between(applied, desired)
-    observed = _by_service(selectors.observations_of(looks.done)) if looks.done else {}
     verdicts = selectors.recent_verdicts(server)
     return Matrix(
         server=server,
@@ -171,33 +141,14 @@ def read_matrix(server: MailServer, now: datetime) -> Matrix:
         desired=desired,
         rows=tuple(
             Row(
-                listener=item,
-                ports=_evidence(item, observed.get(item.service, ())),
-                pending=tuple(change for change in changes if change.subject == item.service),
-                verdicts=tuple(verdicts.get(item.service, ())),
+                listener=served.listener,
+                ports=served.ports,
+                pending=tuple(item for item in changes if item.subject == served.listener.service),
+                verdicts=tuple(verdicts.get(served.listener.service, ())),
                 checked_at=looks.done.finished_at if looks.done else None,
                 now=now,
             )
-            for item in shown.listeners
+            for served in read_served(shown, looks.done)
         ),
         looks=looks,
-    )
-
-
-def _by_service(rows: Iterable[Observation]) -> Mapping[str, list[Observation]]:
-    found: dict[str, list[Observation]] = defaultdict(list)
-    for row in rows:
-        found[row.service].append(row)
-    return found
-
-
-def _evidence(listener: ListenerState, rows: Iterable[Observation]) -> tuple[PortEvidence, ...]:
-    return tuple(
-        PortEvidence(
-            seen,
-            tuple(Problem.from_dict(item) for item in row.problems),
-            is_wanted_open=listener.is_enabled,
-        )
-        for row in rows
-        for seen in read_seen([row.evidence])
     )

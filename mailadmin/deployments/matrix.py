@@ -1,153 +1,140 @@
-"""The served-now matrix: for each listener, what is wanted beside what was seen."""
+"""The served-now matrix: for each listener, what is wanted beside what the last look saw."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from django.utils.translation import gettext as _
 
+from mailadmin.deployments.evidence import PortEvidence, ShownCertificate, read_seen
 from mailadmin.deployments.models import Observation, ProbeRun
 from mailadmin.deployments.selectors import observations_of
 from mailadmin.deployments.sentences import say_problem
-from mailadmin.listeners.selectors import applied_state, desired_state
 from mailadmin.mailconf.state import DesiredState, ListenerState
+from mailadmin.pki.problems import Problem
 from mailadmin.servers.models import MailServer
 
 
 @dataclass(frozen=True, slots=True)
-class MatrixRow:
-    """One listener. ``seen`` holds the answer without a host name first, then one per name."""
+class ServedListener:
+    """One listener as it was applied, and every connection of a look to it."""
 
-    wanted: ListenerState
-    fingerprint: str
-    seen: tuple[Observation, ...]
-
-    @property
-    def service(self) -> str:
-        """Return the registry name."""
-        return self.wanted.service
+    listener: ListenerState
+    ports: tuple[PortEvidence, ...]
 
     @property
-    def port(self) -> int:
-        """Return the port."""
-        return self.wanted.port
+    def plain(self) -> PortEvidence | None:
+        """Return the connection that asked for no host name."""
+        return next((item for item in self.ports if not item.seen.sni_name), None)
 
     @property
-    def plain(self) -> Observation | None:
-        """Return what a client without SNI saw."""
-        return next((item for item in self.seen if not item.sni_name), None)
+    def named(self) -> list[PortEvidence]:
+        """Return the connections that asked for a host name."""
+        return [item for item in self.ports if item.seen.sni_name]
 
     @property
-    def evidence(self) -> Mapping[str, Any]:
-        """Return what that client saw, in detail."""
-        return self.plain.evidence if self.plain else {}
+    def problems(self) -> list[Problem]:
+        """Return how what was seen differs from what should be, over all names."""
+        return [problem for item in self.ports for problem in item.problems]
 
     @property
-    def certificate(self) -> Mapping[str, Any]:
-        """Return the leaf that client was shown."""
-        found: Mapping[str, Any] = self.evidence.get("certificate") or {}
-        return found
+    def certificate(self) -> ShownCertificate | None:
+        """Return the leaf that a client without SNI is shown."""
+        return self.plain.certificate if self.plain else None
 
     @property
-    def not_after(self) -> datetime | None:
-        """Return when the shown leaf expires."""
-        text = self.certificate.get("not_after")
-        return datetime.fromisoformat(text) if text else None
-
-    @property
-    def problems(self) -> list[dict[str, Any]]:
-        """Return how what was seen differs from what is wanted, over all names."""
-        return [problem for item in self.seen for problem in item.problems]
-
-    @property
-    def is_looked_at(self) -> bool:
-        """Tell whether anybody has looked at this port, where it is wanted now."""
-        return self.plain is not None
-
-    @property
-    def is_as_wanted(self) -> bool:
-        """Tell whether the last look proved this listener."""
-        return self.is_looked_at and not self.problems
-
-    @property
-    def sentence(self) -> str:
-        """Return what is served, in words."""
-        if self.plain is None:
-            return _("not looked at yet")
-        if self.problems:
-            return say_problem(self.problems[0])
-        if not self.plain.is_open:
-            return _("closed")
-        if not self.plain.fingerprint:
-            return _("open, no TLS")
-        return _("%(tls)s, %(name)s, until %(date)s, SHA-256 %(fingerprint)s…") % {
-            "tls": self.evidence.get("tls_version", ""),
-            "name": self.certificate.get("label", ""),
-            "date": str(self.certificate.get("not_after", ""))[:10],
-            "fingerprint": self.plain.fingerprint[:16],
-        }
+    def is_proven(self) -> bool:
+        """Tell whether it was seen, and is what was wanted."""
+        return self.plain is not None and not self.problems
 
 
-def read_matrix(server: MailServer, run: ProbeRun | None) -> list[MatrixRow]:
-    """Return a row for each listener of the applied state, with what the look saw there."""
-    state = applied_state(server) or desired_state(server)
-    seen = observations_of(run) if run else []
-    return [_row(state, listener, seen) for listener in state.listeners]
+def read_served(state: DesiredState, run: ProbeRun | None) -> list[ServedListener]:
+    """Return a row for each listener of the state, with what the look saw there; one query."""
+    seen: dict[tuple[str, str, int], list[Observation]] = defaultdict(list)
+    for row in observations_of(run) if run else []:
+        seen[row.service, row.address, row.port].append(row)
+    return [
+        ServedListener(item, _evidence(item, seen[item.service, item.address, item.port]))
+        for item in state.listeners
+    ]
 
 
-def _row(state: DesiredState, listener: ListenerState, seen: Sequence[Observation]) -> MatrixRow:
-    is_encrypted = listener.is_enabled and listener.is_encrypted
-    here = (listener.service, listener.address, listener.port)
-    return MatrixRow(
-        wanted=listener,
-        fingerprint=state.certificate_for(listener) if is_encrypted else "",
-        seen=tuple(item for item in seen if (item.service, item.address, item.port) == here),
+def _evidence(listener: ListenerState, rows: Sequence[Observation]) -> tuple[PortEvidence, ...]:
+    return tuple(
+        PortEvidence(
+            seen,
+            tuple(Problem.from_dict(item) for item in row.problems),
+            is_wanted_open=listener.is_enabled,
+        )
+        for row in rows
+        for seen in read_seen([row.evidence])
     )
 
 
-def as_json(server: MailServer, run: ProbeRun, rows: Sequence[MatrixRow]) -> dict[str, Any]:
+# For the command line
+
+
+def say_served(row: ServedListener) -> str:
+    """Return what is served, in one line."""
+    if row.plain is None:
+        return _("not looked at yet")
+    if row.problems:
+        return say_problem(row.problems[0])
+    if not row.plain.seen.is_open:
+        return _("closed")
+    if row.certificate is None:
+        return _("open, no TLS")
+    return _("%(tls)s, %(name)s, until %(date)s, SHA-256 %(fingerprint)s…") % {
+        "tls": row.plain.seen.tls_version,
+        "name": row.certificate.label,
+        "date": f"{row.certificate.not_after:%Y-%m-%d}" if row.certificate.not_after else "?",
+        "fingerprint": row.certificate.fingerprint[:16],
+    }
+
+
+def as_json(
+    server: MailServer, state: DesiredState, run: ProbeRun, rows: Sequence[ServedListener]
+) -> dict[str, Any]:
     """Return the matrix for scripts."""
     return {
         "server": server.host_name,
         "checked_at": run.finished_at.isoformat() if run.finished_at else None,
-        "is_as_wanted": all(row.is_as_wanted for row in rows),
-        "listeners": [_row_json(row) for row in rows],
+        "is_as_wanted": all(row.is_proven for row in rows),
+        "listeners": [_row_json(state, row) for row in rows],
     }
 
 
-def _row_json(row: MatrixRow) -> dict[str, Any]:
+def _row_json(state: DesiredState, row: ServedListener) -> dict[str, Any]:
+    listener = row.listener
+    is_encrypted = listener.is_enabled and listener.is_encrypted
     return {
-        "service": row.service,
-        "address": row.wanted.address,
-        "port": row.port,
-        "is_as_wanted": row.is_as_wanted,
+        "service": listener.service,
+        "address": listener.address,
+        "port": listener.port,
+        "is_as_wanted": row.is_proven,
         "wanted": {
-            "is_open": row.wanted.is_enabled,
-            "tls_mode": str(row.wanted.tls_mode),
-            "is_login_required": row.wanted.is_login_required,
-            "fingerprint": row.fingerprint,
+            "is_open": listener.is_enabled,
+            "tls_mode": str(listener.tls_mode),
+            "is_login_required": listener.is_login_required,
+            "fingerprint": state.certificate_for(listener) if is_encrypted else "",
         },
-        "served": _served_json(row.plain),
-        "served_by_name": {item.sni_name: _served_json(item) for item in row.seen if item.sni_name},
+        "served": _served_json(row.plain) if row.plain else None,
+        "served_by_name": {item.seen.sni_name: _served_json(item) for item in row.named},
         "problems": [
-            {"code": item["code"], "severity": item["severity"], "message": say_problem(item)}
+            {"code": item.code, "severity": str(item.severity), "message": say_problem(item)}
             for item in row.problems
         ],
     }
 
 
-def _served_json(seen: Observation | None) -> dict[str, Any] | None:
-    if seen is None:
-        return None
+def _served_json(port: PortEvidence) -> dict[str, Any]:
+    told = port.seen.as_dict()
     names = (
-        "tls_version", "cipher", "certificate", "chain", "is_starttls_offered",
-        "is_clear_login_offered", "reply_without_tls", "reply_without_login",
+        "is_open", "fingerprint", "tls_version", "cipher", "certificate", "chain",
+        "is_starttls_offered", "is_clear_login_offered", "reply_without_tls",
+        "reply_without_login",
     )  # fmt: skip
-    return {
-        "is_open": seen.is_open,
-        "fingerprint": seen.fingerprint,
-        **{name: seen.evidence[name] for name in names if name in seen.evidence},
-    }
+    return {name: told[name] for name in names}

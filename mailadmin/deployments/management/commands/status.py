@@ -9,11 +9,12 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from mailadmin.audit.actors import Actor
 from mailadmin.audit.request_id import draw_request_id, request_id_set
-from mailadmin.deployments.matrix import as_json, read_matrix
+from mailadmin.deployments.matrix import as_json, read_served, say_served
 from mailadmin.deployments.sentences import say_problem
 from mailadmin.deployments.services import request_probe
 from mailadmin.deployments.waiting import WaitedTooLongError, wait_for_probe
 from mailadmin.listeners.command_line import require_server
+from mailadmin.listeners.selectors import applied_state, desired_state
 from mailadmin.listeners.sentences import service_words
 
 
@@ -41,12 +42,13 @@ class Command(BaseCommand):
         if run.error is not None:
             raise CommandError(say_problem(run.error))
         server.refresh_from_db()
-        rows = read_matrix(server, run)
+        state = applied_state(server) or desired_state(server)
+        rows = read_served(state, run)
         if options["json"]:
-            self.stdout.write(json.dumps(as_json(server, run, rows), indent=2))
+            self.stdout.write(json.dumps(as_json(server, state, run, rows), indent=2))
         else:
             for row in rows:
-                served = row.sentence
-                self.stdout.write(f"{row.port:>5}  {service_words(row.service):22} {served}")
-        if not all(row.is_as_wanted for row in rows):
+                name = service_words(row.listener.service)
+                self.stdout.write(f"{row.listener.port:>5}  {name:22} {say_served(row)}")
+        if not all(row.is_proven for row in rows):
             raise CommandError("Not every port shows what it should.")
