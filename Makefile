@@ -9,7 +9,7 @@ PYTEST := $(PYTHON) -m pytest
 IN_PARALLEL := -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: run test help lint types imports unit web integration browser bench lock demo-reset
+.PHONY: run test help lint types imports unit web integration browser fuzz bench lock demo-reset
 
 run: ## start the panel with a mail server of its own; Ctrl-C ends it all
 	$(BOOTSTRAP)
@@ -55,6 +55,10 @@ integration: ## test against real Postfix, Dovecot and Redis
 browser: ## test in a real Chromium
 	$(BOOTSTRAP_TESTS)
 	$(PYTEST) tests/browser
+
+fuzz: ## look for inputs that break the pure parts, with new examples each time
+	$(BOOTSTRAP_TESTS)
+	MAILADMIN_EXAMPLES=fresh $(PYTEST) -n 2 --timeout 1200 tests/unit/pki tests/unit/mailconf
 
 bench: ## measure applying, queueing and the number of queries per page
 	$(BOOTSTRAP_TESTS)

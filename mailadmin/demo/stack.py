@@ -194,7 +194,10 @@ class Stack:
         agent_socket, redis_socket = paths.agent_socket(self.run), paths.redis_socket(self.run)
         described: Mapping[str, tuple[list[str], Callable[[], bool]]] = {
             "mail": (
-                [*_PYTHON, "mailadmin.sandbox", str(self.sandbox.settings.root)],
+                [
+                    *(*_PYTHON, "mailadmin.sandbox", str(self.sandbox.settings.root)),
+                    *("--end-with", str(os.getpid())),
+                ],
                 lambda: self.sandbox.is_postfix_running() and self.sandbox.is_dovecot_running(),
             ),
             "redis": (

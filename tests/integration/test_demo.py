@@ -26,17 +26,12 @@ from mailadmin.demo.password import load_or_create_password
 from mailadmin.demo.programs import list_session
 from mailadmin.sandbox import paths
 from tests.integration import mail_clients
+from tests.stacks import find_free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
 _START_LIMIT = 90.0  # seconds, on a busy machine
 _END_LIMIT = 5.0  # seconds, as promised
-
-
-def find_free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @dataclass

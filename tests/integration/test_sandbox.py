@@ -7,6 +7,8 @@ import smtplib
 import socket
 import ssl
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from imaplib import IMAP4_SSL
@@ -19,6 +21,7 @@ from mailadmin.sandbox import Sandbox, SandboxError
 from mailadmin.sandbox.addresses import STANDARD_PORTS, can_listen, pick_ports
 from mailadmin.sandbox.programs import is_alive
 from tests.integration import mail_clients
+from tests.stacks import wait_until
 
 pytestmark = pytest.mark.integration
 
@@ -258,3 +261,22 @@ def test_high_ports_are_used_when_the_standard_ones_are_taken(
         mail_clients.wait_for_subject(beside, "on high ports")
     finally:
         beside.stop()
+
+
+def test_a_kept_sandbox_ends_with_its_parent_without_any_signal(
+    make_sandbox: Callable[[], Sandbox],
+) -> None:
+    sandbox = make_sandbox()
+    keeper = [sys.executable, "-m", "mailadmin.sandbox", str(sandbox.settings.root)]
+    start = (
+        "import os, subprocess, sys; "
+        "subprocess.Popen([*sys.argv[1:], '--end-with', str(os.getpid())]); "
+        "sys.stdin.read()"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", start, *keeper], stdin=subprocess.PIPE)
+    try:
+        wait_until(sandbox.is_postfix_running, what="the sandbox to start")
+    finally:
+        parent.kill()
+        parent.wait()
+    wait_until(lambda: not sandbox.find_processes(), what="the sandbox to end")
