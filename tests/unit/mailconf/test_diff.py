@@ -199,7 +199,7 @@ around = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(deadline=None)
 @given(
     around,
     around,
@@ -226,7 +226,7 @@ def test_no_password_gets_through(
     assert SECRET not in str(compare("main.cf", after, text))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(deadline=None)
 @given(around, st.integers(1, 3), around, st.sampled_from(["", "ENCRYPTED "]), st.booleans())
 def test_no_private_key_gets_through(
     before: str, count: int, after: str, kind: str, has_line_feeds: bool

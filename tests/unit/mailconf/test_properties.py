@@ -18,7 +18,7 @@ from tests.unit.mailconf.builders import LIVE
 from tests.unit.mailconf.strategies import main_cf_files, master_cf_files, states
 
 files = st.builds(PostfixFiles, main_cf_files, master_cf_files)
-some = settings(max_examples=60, deadline=None)
+some = settings(deadline=None)
 
 
 def render(state: DesiredState, found: PostfixFiles) -> PostfixFiles:
