@@ -31,6 +31,7 @@ from mailadmin.pki.problems import Param, Problem
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
 
+_ENCRYPTED_LABEL = "ENCRYPTED PRIVATE KEY"
 _OPENSSH_LABEL = "OPENSSH PRIVATE KEY"
 KEY_LABELS = frozenset(
     {
@@ -160,7 +161,9 @@ def load_key_block(block: PemBlock, password: str | None = None) -> PrivateKey:
         raise _problem("key.unreadable")
     if block.label == _OPENSSH_LABEL:
         raise _problem(UNSUPPORTED, key="OpenSSH")
-    return _load(load_pem_private_key, block.to_pem(), block.content, password)
+    # In a traditional block the content is the ciphertext itself: no structure, only chance.
+    structure = block.content if block.label == _ENCRYPTED_LABEL else b""
+    return _load(load_pem_private_key, block.to_pem(), structure, password)
 
 
 class _Loader(Protocol):

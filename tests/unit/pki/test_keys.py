@@ -24,6 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailadmin.pki import keys
+from mailadmin.pki.der import find_integers
 from mailadmin.pki.keys import (
     KeyKind,
     KeyProblem,
@@ -34,7 +35,7 @@ from mailadmin.pki.keys import (
     private_key_to_pem,
     public_key_id,
 )
-from mailadmin.pki.pem import armor
+from mailadmin.pki.pem import armor, find_blocks
 from tests.throwaway_pki import draw_key, encode_der, small_rsa_key
 
 PASSWORD = "correct horse"
@@ -298,6 +299,20 @@ def test_a_key_that_is_somewhat_slow_to_open_is_opened(content: bytes) -> None:
 def test_a_key_that_takes_too_much_to_open_is_not_tried(content: bytes) -> None:
     assert refusal_of(content, PASSWORD).problem.code == "key.encryption_too_slow"
     assert refusal_of(content).problem.code == "key.password_needed"
+
+
+def test_ciphertext_that_reads_like_a_huge_number_of_rounds_is_opened() -> None:
+    """One in some hundred traditional keys: there the content is the ciphertext itself."""
+    drawn = (encrypt(EC_KEY, PrivateFormat.TraditionalOpenSSL) for _ in range(20_000))
+    unlucky = next(pem for pem in drawn if max(find_integers(content_of(pem)), default=0) > 10**7)
+    assert public_key_id(load_private_key(unlucky, PASSWORD)) == public_key_id(EC_KEY)
+    assert refusal_of(unlucky, "wrong").problem.code == "key.password_wrong"
+
+
+def content_of(pem: bytes) -> bytes:
+    (block,) = find_blocks(pem.decode())
+    assert block.content is not None
+    return block.content
 
 
 @given(st.binary(max_size=300), st.none() | st.text(max_size=5))
