@@ -121,6 +121,22 @@ def test_filters_apply_themselves_and_can_be_shared(page: Page) -> None:
     expect(page.get_by_role("searchbox")).to_have_value("imap")
 
 
+def test_leaving_the_search_box_redraws_nothing(page: Page) -> None:
+    """Redrawn between press and release, the link under the mouse would lose the click."""
+    make_event(object_label="IMAP one")
+    page.goto(AUDIT)
+    page.get_by_role("searchbox").fill("nobody")
+    expect(page.get_by_text("Nothing matches")).to_be_visible()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.get_by_role("searchbox").blur()
+    page.evaluate("new Promise(requestAnimationFrame)")
+    assert asked == []
+    page.get_by_label("Outcome").select_option("failed")
+    expect(page).to_have_url(re.compile(r"outcome=failed"))
+    assert len(asked) == 1
+
+
 def test_the_filtered_log_is_downloaded(page: Page) -> None:
     make_event(object_label="IMAP one")
     page.goto(f"{AUDIT}?text=imap")
