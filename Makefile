@@ -9,13 +9,13 @@ PYTEST := $(PYTHON) -m pytest
 IN_PARALLEL := -n 2 --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: run test help lint types imports unit web integration browser fuzz bench lock demo-reset
+.PHONY: run test help lint types imports unit web integration browser coverage fuzz bench lock demo-reset
 
 run: ## start the panel with a mail server of its own; Ctrl-C ends it all
 	$(BOOTSTRAP)
 	@exec setpriv --pdeathsig TERM $(PYTHON) -m mailadmin.demo
 
-test: ## check everything: style, types, import rules, the whole test suite
+test: ## check everything: style, types, import rules, the whole test suite, coverage
 	$(BOOTSTRAP_TESTS)
 	@checks=passed; $(MAKE) --no-print-directory --keep-going lint types imports || checks=failed; \
 	$(PYTEST) $(IN_PARALLEL); tests=$$?; \
@@ -55,6 +55,11 @@ integration: ## test against real Postfix, Dovecot and Redis
 browser: ## test in a real Chromium
 	$(BOOTSTRAP_TESTS)
 	$(PYTEST) tests/browser
+
+coverage: ## check that every branch of the pure parts is tested
+	$(BOOTSTRAP_TESTS)
+	$(PYTEST) -n 2 tests/unit/pki tests/unit/mailconf --cov=mailadmin.pki --cov=mailadmin.mailconf \
+		--cov-branch --cov-report=term:skip-covered --cov-fail-under=100
 
 fuzz: ## look for inputs that break the pure parts, with new examples each time
 	$(BOOTSTRAP_TESTS)

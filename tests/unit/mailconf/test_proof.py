@@ -266,3 +266,9 @@ def test_a_port_that_shows_something_else_is_told(values: dict[str, Any]) -> Non
 
 def test_a_state_without_listeners_expects_nothing() -> None:
     assert expectations(DesiredState("mail.test", ())) == ()
+
+
+def test_what_was_seen_answers_one_expectation() -> None:
+    for item in expectations(make_state(listener("imaps"), listener("pop3s"))):
+        seen = Seen(item.service, item.address, item.port, item.sni_name)
+        assert seen.key == item.key
