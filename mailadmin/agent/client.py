@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -96,7 +97,9 @@ class AgentClient:
             connection.settimeout(_LONGEST_SILENCE)
             try:
                 connection.connect(str(self.socket_path))
-                connection.sendall(line)
+                # An agent that refuses us hangs up before it has read all; its answer says why.
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    connection.sendall(line)
                 with connection.makefile("rb") as answers:
                     while answer := answers.readline(protocol.MAX_MESSAGE + 1):
                         yield protocol.decode(answer)

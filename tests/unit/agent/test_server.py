@@ -200,6 +200,17 @@ def test_a_user_who_is_not_named_is_refused(serve: Callable[..., Served]) -> Non
     assert raised.value.problem.params == {"uid": os.getuid()}
 
 
+def test_a_refusal_is_heard_although_nobody_reads_the_request(
+    serve: Callable[..., Served],
+) -> None:
+    """More than a socket holds: it is still being sent when the agent hangs up."""
+    one = serve(allowed_uids=frozenset({os.getuid() + 1}))
+    item = Expectation("imaps", "127.0.0.1", 993, True, TlsMode.IMPLICIT)
+    with pytest.raises(AgentError) as raised:
+        one.client.probe([item] * 20_000)
+    assert raised.value.problem.code == "agent.peer_refused"
+
+
 @pytest.mark.parametrize(("uids", "mode"), [({0}, 0o660), ({0, 33}, 0o666)])
 def test_the_socket_lets_those_reach_it_who_may_ask(
     serve: Callable[..., Served], machine: Machine, uids: set[int], mode: int
