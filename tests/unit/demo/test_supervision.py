@@ -130,7 +130,7 @@ def test_a_make_that_alone_was_interrupted_is_noticed(tmp_path: Path) -> None:
     )
     (tmp_path / "Makefile").write_text(f"all:\n\t@exec {sys.executable} watch.py\n")
     make = subprocess.Popen(
-        ["/usr/bin/make", "-C", str(tmp_path), "--no-print-directory"],
+        ["/usr/bin/env", "--default-signal=INT", "/usr/bin/make", "-C", str(tmp_path), "-s"],
         env={**os.environ, "PYTHONPATH": str(project_dir())},
         stdout=subprocess.PIPE,
         text=True,
