@@ -19,6 +19,8 @@ class PrivateKey(models.Model):
     description = models.CharField(max_length=40)
     ciphertext = models.BinaryField()
     nonce = models.BinaryField()
+    # Which master key opens it (its public id); empty for keys sealed before there were several.
+    master_key_id = models.CharField(max_length=16, blank=True, db_index=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:
@@ -43,6 +45,15 @@ class CertificateSigningRequest(models.Model):
     key_description = models.CharField(max_length=40)
     private_key = models.ForeignKey(
         PrivateKey, null=True, on_delete=models.PROTECT, related_name="requests"
+    )
+    # Made by another program, which keeps the key: it comes with the certificate or never.
+    is_key_elsewhere = models.BooleanField(default=False)
+    renews = models.ForeignKey(
+        "Certificate",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="renewal_requests",
     )
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.PENDING)
     created_at = models.DateTimeField(auto_now_add=True, db_index=True)
@@ -88,6 +99,16 @@ class Certificate(models.Model):
         PrivateKey, null=True, on_delete=models.PROTECT, related_name="certificates"
     )
     origin = models.CharField(max_length=12, choices=Origin.choices)
+    # What this one took the place of; a certificate has one predecessor, and at times two heirs.
+    replaces = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="replaced_by"
+    )
+    # Served beside this one to clients that prefer its kind of key (RSA or ECDSA). Both rows of a
+    # pair name each other; the module pairing keeps it so.
+    companion = models.OneToOneField(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    tags: models.JSONField[list[str], list[str]] = models.JSONField(default=list, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.CharField(max_length=150)
     # The public part stays for history; the key is destroyed. See services.delete_certificate.
@@ -122,6 +143,26 @@ class Certificate(models.Model):
             "not_after": self.not_after.isoformat(),
             "key": self.key_description,
         }
+
+
+class TrustedAuthority(models.Model):
+    """A private authority's root that the admin trusts, beside those of the system's store."""
+
+    fingerprint = models.CharField(max_length=64, unique=True)
+    pem = models.TextField()
+    title = models.CharField(max_length=255)
+    subject = models.TextField(blank=True)
+    not_after = models.DateTimeField()
+    note = models.CharField(max_length=255, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    created_by = models.CharField(max_length=150)
+
+    class Meta:
+        ordering: ClassVar = ["title", "pk"]
+        verbose_name_plural = "trusted authorities"
+
+    def __str__(self) -> str:
+        return self.title
 
 
 class SealedUpload(models.Model):
