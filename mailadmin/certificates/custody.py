@@ -18,7 +18,7 @@ from mailadmin.certificates.master_key import (
     create_master_key,
     read_master_key,
 )
-from mailadmin.certificates.models import PrivateKey
+from mailadmin.certificates.models import CertificateSigningRequest, PrivateKey
 from mailadmin.pki import keys
 from mailadmin.pki.problems import Param, Problem
 
@@ -77,6 +77,17 @@ def open_key_pem(row: PrivateKey) -> str:
         params = {"path": str(settings.MASTER_KEY_FILE), "key": row.description}
         raise CustodyProblem(Problem("custody.key_not_opened", params=params)) from None
     return pem.decode("ascii")
+
+
+def destroy_key_if_unused(key: PrivateKey | None) -> bool:
+    """Delete the key unless a certificate or a pending request needs it. Return whether it went."""
+    if key is None or key.certificates.exists():
+        return False
+    if key.requests.filter(status=CertificateSigningRequest.Status.PENDING).exists():
+        return False
+    key.requests.update(private_key=None)
+    key.delete()
+    return True
 
 
 def _seal(pem: bytes, key_id: str) -> tuple[bytes, bytes]:

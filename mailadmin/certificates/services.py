@@ -1,4 +1,4 @@
-"""Changing what the panel holds: requests, certificates and their keys.
+"""Changing what the panel holds: certificates and their keys; for requests see ``requesting``.
 
 Each function is one transaction with one audit event. Keys are drawn before it begins, for RSA
 takes seconds and a transaction keeps other writers waiting.
@@ -7,7 +7,7 @@ takes seconds and a transaction keeps other writers waiting.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -18,7 +18,7 @@ from django.utils import timezone
 from mailadmin.audit.actors import Actor
 from mailadmin.audit.services import record_event
 from mailadmin.certificates import selectors
-from mailadmin.certificates.custody import open_key_pem, seal_key
+from mailadmin.certificates.custody import destroy_key_if_unused, open_key_pem, seal_key
 from mailadmin.certificates.errors import CertificateRefusedError
 from mailadmin.certificates.models import Certificate, CertificateSigningRequest, PrivateKey
 from mailadmin.certificates.trust import read_certificates
@@ -29,7 +29,6 @@ from mailadmin.pki.certificate import (
     make_self_signed,
     read_certificate,
 )
-from mailadmin.pki.csr import CsrSubject, build_csr, read_csr
 from mailadmin.pki.keys import KeyKind, generate_key
 from mailadmin.pki.problems import Problem, Severity
 
@@ -57,56 +56,6 @@ class Stored:
     certificate: Certificate
     result: StoreResult
     csr: CertificateSigningRequest | None = None
-
-
-def create_request(
-    *, actor: Actor, subject: CsrSubject, names: Sequence[str], key_kind: KeyKind
-) -> CertificateSigningRequest:
-    """Draw a key and build a request with it; the key waits here, sealed, for its certificate.
-
-    Raises ``CsrProblem`` and ``NameProblem`` for values that no request can have, and
-    ``CustodyProblem`` when keys cannot be sealed.
-    """
-    key = generate_key(key_kind)
-    pem = build_csr(key, subject, names).decode("ascii")
-    facts = read_csr(pem.encode())
-    with transaction.atomic():
-        csr = CertificateSigningRequest.objects.create(
-            common_name=facts.common_name,
-            names=list(facts.names),
-            subject={name: value for name, value in asdict(subject).items() if value},
-            pem=pem,
-            public_key_id=facts.public_key_id,
-            key_description=facts.key,
-            private_key=seal_key(key),
-            created_by=actor.name,
-        )
-        _record_request(actor, csr, "csr.created", after=_request_snapshot(csr))
-    return csr
-
-
-@transaction.atomic
-def cancel_request(*, actor: Actor, csr: CertificateSigningRequest) -> CertificateSigningRequest:
-    """Give up a pending request and destroy its key.
-
-    Raises :class:`CertificateRefusedError` with ``csr.not_pending``.
-    """
-    row = CertificateSigningRequest.objects.select_for_update().get(pk=csr.pk)
-    if row.status != Status.PENDING:
-        params = {"status": row.status}
-        raise CertificateRefusedError(Problem("csr.not_pending", params=params))
-    key, row.private_key = row.private_key, None
-    row.status = Status.CANCELLED
-    row.save(update_fields=["private_key", "status"])
-    is_destroyed = _destroy_key_if_unused(key)
-    _record_request(
-        actor,
-        row,
-        "csr.cancelled",
-        before=_request_snapshot(row) | {"status": str(Status.PENDING)},
-        after={"status": str(row.status), "is_key_destroyed": is_destroyed},
-    )
-    return row
 
 
 @transaction.atomic
@@ -190,7 +139,7 @@ def delete_certificate(*, actor: Actor, certificate: Certificate) -> bool:
     key, row.private_key = row.private_key, None
     row.deleted_at = timezone.now()
     row.save(update_fields=["private_key", "deleted_at"])
-    is_destroyed = _destroy_key_if_unused(key)
+    is_destroyed = destroy_key_if_unused(key)
     after = {"is_key_destroyed": is_destroyed}
     _record(actor, row, "certificate.deleted", before=before, after=after)
     return is_destroyed
@@ -260,17 +209,6 @@ def _complete(actor: Actor, row: Certificate, verdict: Verdict, key: PrivateKey)
     return StoreResult.RESTORED if was_deleted else StoreResult.COMPLETED
 
 
-def _destroy_key_if_unused(key: PrivateKey | None) -> bool:
-    """Delete the key unless a certificate or a pending request needs it. Return whether it went."""
-    if key is None or key.certificates.exists():
-        return False
-    if key.requests.filter(status=Status.PENDING).exists():
-        return False
-    key.requests.update(private_key=None)
-    key.delete()
-    return True
-
-
 def _refusal(code: str, row: Certificate, **params: str) -> CertificateRefusedError:
     return CertificateRefusedError(Problem(code, subject=row.fingerprint, params=params))
 
@@ -283,15 +221,6 @@ def _snapshot(row: Certificate) -> dict[str, Any]:
         "intermediates": row.chain_pem.count("-----BEGIN "),
         "is_key_here": row.private_key_id is not None,
         "is_deleted": row.deleted_at is not None,
-    }
-
-
-def _request_snapshot(csr: CertificateSigningRequest) -> dict[str, Any]:
-    return {
-        "names": csr.names,
-        "subject": csr.subject,
-        "key": csr.key_description,
-        "status": str(csr.status),
     }
 
 
@@ -313,25 +242,6 @@ def _record(
         object_type="certificate",
         object_id=row.pk,
         object_label=row.label,
-        before=before,
-        after=after,
-    )
-
-
-def _record_request(
-    actor: Actor,
-    csr: CertificateSigningRequest,
-    verb: str,
-    *,
-    before: dict[str, Any] | None = None,
-    after: dict[str, Any] | None = None,
-) -> None:
-    record_event(
-        actor=actor,
-        verb=verb,
-        object_type="csr",
-        object_id=csr.pk,
-        object_label=str(csr),
         before=before,
         after=after,
     )

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 from django.utils.translation import gettext_lazy as _
 
 from mailadmin.accounts.relative_time import exact_words
-from mailadmin.certificates.sentences import certificates, chains, keys, names, uploads
+from mailadmin.certificates.sentences import (
+    certificates,
+    chains,
+    keys,
+    names,
+    requests,
+    uploads,
+)
 from mailadmin.pki.names import both_forms
 from mailadmin.pki.problems import Param, Problem
 
@@ -20,6 +27,7 @@ if TYPE_CHECKING:
 
 SENTENCES: dict[str, StrPromise] = {
     **names.SENTENCES,
+    **requests.SENTENCES,
     **keys.SENTENCES,
     **certificates.SENTENCES,
     **chains.SENTENCES,

@@ -1,4 +1,4 @@
-"""Sentences for host names and signing requests."""
+"""Sentences for host names."""
 
 from __future__ import annotations
 
@@ -38,26 +38,5 @@ SENTENCES: dict[str, StrPromise] = {
         "%(count)d names are more than authorities put into one certificate (%(limit)s). Divide "
         "them among several requests.",
         "count",
-    ),
-    # pki.csr
-    "csr.field_too_long": _(
-        "The field “%(field_words)s” has more than %(limit)s characters, which is the most a "
-        "certificate can hold. Shorten it, or leave it empty."
-    ),
-    "csr.field_unprintable": _(
-        "The field “%(field_words)s” holds a line break or another character that cannot be "
-        "printed. Write it again by hand."
-    ),
-    "csr.country_invalid": _(
-        "“%(country)s” is not a country code. Write the two letters, such as DE or IT, or leave "
-        "it empty."
-    ),
-    "csr.unreadable": _(
-        "This is not a certificate request, or it is damaged. Copy it again, with its BEGIN and "
-        "END lines."
-    ),
-    "csr.signature_wrong": _(
-        "This request was changed after it was signed, so no authority will take it. Create it "
-        "again."
     ),
 }

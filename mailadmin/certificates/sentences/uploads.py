@@ -69,9 +69,6 @@ SENTENCES: dict[str, StrPromise] = {
         "that; then it can be deleted."
     ),
     "certificate.deleted": _("The certificate %(label)s is deleted already."),
-    "csr.not_pending": _(
-        "This request does not wait for a certificate any more, so there is nothing to cancel."
-    ),
     "upload.confirmation_needed": _(
         "Before this is saved, confirm that you want it although the intermediate certificate is "
         "missing. Or add the missing certificate below."

@@ -15,7 +15,8 @@ from django.views.decorators.http import require_POST, require_safe
 from mailadmin.accounts.mixins import ChangeRequiredMixin, change_required
 from mailadmin.audit.actors import Actor
 from mailadmin.certificates import services
-from mailadmin.certificates.forms import SelfSignedForm, normalize_names, split_names
+from mailadmin.certificates.forms.names import normalize_names, split_names
+from mailadmin.certificates.forms.requests import SelfSignedForm
 from mailadmin.certificates.master_key import CustodyProblem
 from mailadmin.certificates.models import Certificate
 from mailadmin.certificates.sentences import say

@@ -11,9 +11,10 @@ from django.views.decorators.http import require_safe
 
 from mailadmin.accounts.mixins import ChangeRequiredMixin
 from mailadmin.audit.actors import Actor
-from mailadmin.certificates import selectors, services
+from mailadmin.certificates import requesting, selectors
 from mailadmin.certificates.errors import CertificateRefusedError
-from mailadmin.certificates.forms import RequestForm, UploadForm
+from mailadmin.certificates.forms.requests import RequestForm
+from mailadmin.certificates.forms.uploads import UploadForm
 from mailadmin.certificates.master_key import CustodyProblem
 from mailadmin.certificates.models import CertificateSigningRequest
 from mailadmin.certificates.sentences import say
@@ -33,7 +34,7 @@ class CreateView(ChangeRequiredMixin, View):
         if not form.is_valid():
             return self._ask(request, form)
         try:
-            csr = services.create_request(
+            csr = requesting.create_request(
                 actor=Actor.from_request(request),
                 subject=form.subject,
                 names=form.all_names,
@@ -83,7 +84,7 @@ class CancelView(ChangeRequiredMixin, View):
         """Give it up and destroy its key."""
         csr = get_object_or_404(CertificateSigningRequest, pk=pk)
         try:
-            services.cancel_request(actor=Actor.from_request(request), csr=csr)
+            requesting.cancel_request(actor=Actor.from_request(request), csr=csr)
         except CertificateRefusedError as error:
             for problem in error.problems:
                 messages.error(request, say(problem))

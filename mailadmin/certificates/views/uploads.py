@@ -24,7 +24,7 @@ from mailadmin.accounts.models import User
 from mailadmin.audit.actors import Actor
 from mailadmin.certificates import services
 from mailadmin.certificates.errors import CertificateRefusedError
-from mailadmin.certificates.forms import UploadForm
+from mailadmin.certificates.forms.uploads import UploadForm
 from mailadmin.certificates.judging import PASSWORD_CODES, judge_parts
 from mailadmin.certificates.master_key import CustodyProblem
 from mailadmin.certificates.sealed_uploads import (

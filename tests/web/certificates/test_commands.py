@@ -22,7 +22,7 @@ from django.db import DatabaseError
 
 from mailadmin.audit.models import AuditEvent
 from mailadmin.certificates.models import Certificate, PrivateKey
-from mailadmin.certificates.services import create_request
+from mailadmin.certificates.requesting import create_request
 from mailadmin.pki.csr import CsrSubject
 from mailadmin.pki.keys import KeyKind, load_private_key
 from tests.factories import make_actor

@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from mailadmin.certificates.models import Certificate, CertificateSigningRequest
-from mailadmin.certificates.services import create_request
+from mailadmin.certificates.requesting import create_request
 from mailadmin.pki.csr import CsrSubject
 from mailadmin.pki.keys import KeyKind
 from tests.factories import make_actor

@@ -1,0 +1,1 @@
+"""Forms of the certificate pages; each module has those of one kind of page."""
