@@ -26,7 +26,7 @@ def judge_parts(parts: Parts, *, now: datetime) -> Verdict:
         now=now,
         known_key_ids=selectors.find_key_ids(facts.public_key_id for facts in certificates),
         known_intermediates=_find_intermediates(certificates),
-        known_roots=find_trusted_roots(),
+        roots=find_trusted_roots(),
     )
 
 
@@ -40,7 +40,7 @@ def judge_stored(
         Parts(certificates=(leaf, *chain)),
         now=now,
         known_key_ids={leaf.public_key_id},
-        known_roots=find_trusted_roots(),
+        roots=find_trusted_roots(),
     )
 
 

@@ -65,7 +65,20 @@ def verdict_as_dict(verdict: Verdict) -> dict[str, Any]:
         "problems": problems_as_dicts(verdict.problems),
         "leaf": certificate_as_dict(verdict.leaf) if verdict.leaf else None,
         "chain": [certificate_as_dict(facts) for facts in verdict.chain],
+        "root": _root_as_dict(verdict),
         "key": {"matches": verdict.key_matches, "source": str(verdict.key_source)},
+    }
+
+
+def _root_as_dict(verdict: Verdict) -> dict[str, Any] | None:
+    """Return the root that the chain leads to, and the stores that trust it (maybe none)."""
+    root = verdict.anchor
+    if root is None:
+        return None
+    return {
+        "name": root.title,
+        "fingerprint_sha256": root.fingerprint,
+        "trusted_by": sorted(verdict.trusted_by),
     }
 
 
@@ -78,6 +91,7 @@ def refusal_as_dict(code: str, message: str) -> dict[str, Any]:
         "problems": [problem],
         "leaf": None,
         "chain": [],
+        "root": None,
         "key": {"matches": False, "source": "missing"},
     }
 

@@ -16,24 +16,25 @@ from mailadmin.pki.certificate import (
     read_certificate,
 )
 from mailadmin.pki.pem import decode_text, find_blocks
+from mailadmin.pki.roots import Roots, Store
 
 
-def find_trusted_roots() -> tuple[CertificateFacts, ...]:
+def find_trusted_roots() -> Roots:
     """Return the roots of the machine's trust store; none when it has no such store."""
     path: Path = settings.TRUST_STORE_FILE
     try:
         changed_at = path.stat().st_mtime_ns
     except OSError:
-        return ()
+        return Roots()
     return _read_roots(path, changed_at)
 
 
 @lru_cache(maxsize=1)
-def _read_roots(path: Path, changed_at: int) -> tuple[CertificateFacts, ...]:  # noqa: ARG001  # part of the cache's key
+def _read_roots(path: Path, changed_at: int) -> Roots:  # noqa: ARG001  # part of the cache's key
     with warnings.catch_warnings():
         # Old roots have serial numbers that RFC 5280 forbids; nobody here can change that.
         warnings.simplefilter("ignore", CryptographyDeprecationWarning)
-        return tuple(read_certificates(path.read_bytes()))
+        return Roots.gather({Store.SYSTEM: read_certificates(path.read_bytes())})
 
 
 def read_certificates(pem: bytes) -> list[CertificateFacts]:

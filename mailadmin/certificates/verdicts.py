@@ -15,6 +15,7 @@ from mailadmin.pki.bundle import Found, KeySource, Verdict
 from mailadmin.pki.certificate import CertificateFacts
 from mailadmin.pki.chain import MISSING_INTERMEDIATE
 from mailadmin.pki.names import both_forms
+from mailadmin.pki.roots import Store
 
 _NAMES_SHOWN = 8
 
@@ -85,6 +86,7 @@ def describe_verdict(verdict: Verdict, now: datetime) -> list[str]:
     leaf = verdict.leaf
     if leaf is not None:
         sentences += [names_sentence(leaf), _validity_sentence(leaf, now)]
+        sentences += _trust_sentences(verdict)
         sentences += _key_sentences(verdict)
     return sentences
 
@@ -147,6 +149,25 @@ def _validity_sentence(leaf: CertificateFacts, now: datetime) -> str:
     if leaf.is_expired(now):
         return _("It was valid until %(end)s (%(ends_in)s).") % words
     return _("It is valid until %(end)s (%(ends_in)s).") % words
+
+
+def _trust_sentences(verdict: Verdict) -> Iterator[str]:
+    """Say which root the chain leads to, and who trusts it."""
+    if verdict.anchor is None or not verdict.trusted_by:
+        return
+    words = {
+        Store.SYSTEM: _("this system"),
+        Store.MOZILLA: _("Mozilla’s list"),
+        Store.PRIVATE: _("your list of own authorities"),
+    }
+    known = [words[store] for store in Store if store in verdict.trusted_by]
+    title = verdict.anchor.title
+    if len(known) == 1:
+        sentence = _("Its chain leads to %(root)s, which %(store)s trusts.")
+        yield sentence % {"root": title, "store": known[0]}
+    else:
+        sentence = _("Its chain leads to %(root)s, which %(stores)s and %(last)s trust.")
+        yield sentence % {"root": title, "stores": ", ".join(known[:-1]), "last": known[-1]}
 
 
 def _key_sentences(verdict: Verdict) -> Iterator[str]:

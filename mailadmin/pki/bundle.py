@@ -29,8 +29,9 @@ from mailadmin.pki.chain import MISSING_INTERMEDIATE, chain_problems, order_chai
 from mailadmin.pki.keys import PrivateKey, public_key_id
 from mailadmin.pki.parts import Parts, read_parts
 from mailadmin.pki.problems import Problem, Severity, has_errors
+from mailadmin.pki.roots import NO_ROOTS, Roots
 
-__all__ = ["Found", "KeySource", "Parts", "Verdict", "judge_bundle", "read_parts"]
+__all__ = ["Found", "KeySource", "Parts", "Roots", "Verdict", "judge_bundle", "read_parts"]
 
 NEED_CONFIRMATION = frozenset({MISSING_INTERMEDIATE})
 _NAMES_SHOWN = 3
@@ -60,13 +61,17 @@ class Found:
 class Verdict:
     """What an upload is worth: errors first in ``problems``; ``chain`` without a root.
 
-    ``private_key`` is there when the upload held the leaf's own key.
+    ``anchor`` is the root that the chain leads to, and ``trusted_by`` names the stores that hold
+    it (none for one that only the upload held). ``private_key`` is there when the upload held the
+    leaf's own key.
     """
 
     problems: tuple[Problem, ...]
     found: Found
     leaf: CertificateFacts | None = None
     chain: tuple[CertificateFacts, ...] = ()
+    anchor: CertificateFacts | None = None
+    trusted_by: frozenset[str] = frozenset()
     private_key: PrivateKey | None = field(default=None, repr=False)
     key_source: KeySource = KeySource.MISSING
 
@@ -97,12 +102,12 @@ def judge_bundle(
     now: datetime,
     known_key_ids: Container[str] = (),
     known_intermediates: Sequence[CertificateFacts] = (),
-    known_roots: Sequence[CertificateFacts] = (),
+    roots: Roots = NO_ROOTS,
 ) -> Verdict:
     """Find the leaf, its key and its chain among the parts, and judge them together.
 
     ``known_key_ids``: public key ids of private keys the panel holds, as of pending requests.
-    Known intermediates fill gaps; known roots tell where a chain may end.
+    Known intermediates fill gaps; the roots tell where a chain may end.
     """
     keys = {public_key_id(key): key for key in parts.private_keys}
     leaf, choice_problems = _choose_leaf(parts, keys, known_key_ids)
@@ -111,10 +116,11 @@ def judge_bundle(
     source = _find_key(leaf, keys, known_key_ids)
     others = list(parts.certificates)
     others.remove(leaf)
+    valid_roots = roots.select_valid(now)
     result = order_chain(
         leaf,
         others,
-        known_roots=[facts for facts in known_roots if facts.is_valid(now)],
+        known_roots=valid_roots.roots,
         known_intermediates=[facts for facts in known_intermediates if facts.is_valid(now)],
         now=now,
     )
@@ -122,13 +128,15 @@ def judge_bundle(
         *parts.problems,
         *_key_problems(leaf, source, parts),
         *judge_leaf(leaf, now),
-        *chain_problems(result, now, are_roots_known=bool(known_roots)),
+        *chain_problems(result, now, are_roots_known=bool(roots.roots)),
     ]
     return Verdict(
         problems=_sort_problems(problems),
         found=_count(parts),
         leaf=leaf,
         chain=result.chain,
+        anchor=result.anchor,
+        trusted_by=valid_roots.find_stores(result.anchor) if result.anchor else frozenset(),
         private_key=keys.get(leaf.public_key_id),
         key_source=source,
     )

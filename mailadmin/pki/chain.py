@@ -49,14 +49,15 @@ Path = tuple[CertificateFacts, ...]
 class ChainResult:
     """A chain in order, and what became of everything else that was given.
 
-    ``root`` is the trust anchor found among the candidates and left out; ``is_root_known`` tells
-    whether the chain ends at one of the known roots. ``completed`` are the members of the chain
-    that were known before. ``missing_issuer`` names the issuer of the topmost certificate when
-    neither it nor a root is at hand. ``problems`` holds ``chain.too_many``, and then nothing was
-    ordered.
+    ``anchor`` is the root that the chain leads to; ``root`` is the same if it was found among the
+    candidates and left out; ``is_root_known`` tells whether it is one of the known roots.
+    ``completed`` are the members of the chain that were known before. ``missing_issuer`` names the
+    issuer of the topmost certificate when neither it nor a root is at hand. ``problems`` holds
+    ``chain.too_many``, and then nothing was ordered.
     """
 
     chain: Path = ()
+    anchor: CertificateFacts | None = None
     root: CertificateFacts | None = None
     is_root_known: bool = False
     strangers: tuple[CertificateFacts, ...] = ()
@@ -206,6 +207,7 @@ def _sort_out(leaf: CertificateFacts, way: _Way, others: Sequence[CertificateFac
     top = way.path[-1] if way.path else leaf
     return ChainResult(
         chain=way.path,
+        anchor=way.anchor,
         root=root,
         strangers=tuple(facts for facts in others if facts.fingerprint not in used),
         completed=tuple(facts for facts in way.path if facts.fingerprint not in given),

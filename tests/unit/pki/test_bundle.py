@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailadmin.pki.bundle import Found, KeySource, Verdict, judge_bundle, read_parts
+from mailadmin.pki.bundle import Found, KeySource, Roots, Verdict, judge_bundle, read_parts
 from mailadmin.pki.certificate import make_self_signed, read_certificate
 from mailadmin.pki.csr import CsrSubject, build_csr
 from mailadmin.pki.keys import KeyKind, private_key_to_pem, public_key_id
@@ -33,7 +33,7 @@ WHOLE = [ISSUED.cert_pem, ISSUED.chain_pem, ISSUED.key_pem]
 
 
 def judge(*inputs: bytes, password: str | None = None, **known: object) -> Verdict:
-    known = {"known_roots": [ROOT], **known}
+    known = {"roots": Roots((ROOT,)), **known}
     return judge_bundle(read_parts(inputs, password), now=NOW, **known)  # type: ignore[arg-type]
 
 
@@ -121,7 +121,7 @@ def test_a_private_root_is_pointed_out_but_needs_no_confirmation() -> None:
     verdict = judge(issued.fullchain_pem, issued.key_pem)
     assert codes(verdict, Severity.WARNING) == ["chain.root_unknown"]
     assert not verdict.needs_confirmation
-    verdict = judge(issued.fullchain_pem, issued.key_pem, known_roots=[])
+    verdict = judge(issued.fullchain_pem, issued.key_pem, roots=Roots())
     assert codes(verdict, Severity.INFO) == ["chain.root_unknown"]
 
 
@@ -131,7 +131,7 @@ def test_a_known_root_that_expired_ends_no_chain() -> None:
     past.intermediates.append(above)
     issued = past.issue(not_before=NOW, not_after=NOW + timedelta(90))
     roots = [read_certificate(past.root_pem)]
-    verdict = judge(issued.fullchain_pem, issued.key_pem, known_roots=roots)
+    verdict = judge(issued.fullchain_pem, issued.key_pem, roots=Roots(tuple(roots)))
     assert codes(verdict) == ["chain.root_unknown"]
 
 

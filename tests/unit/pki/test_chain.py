@@ -62,7 +62,7 @@ def problems_of(result: ChainResult, **options: bool) -> list[tuple[str, Severit
 
 def test_the_chain_goes_from_the_leaf_upwards_without_the_root() -> None:
     result = order_chain(LEAF, [*reversed(INTERMEDIATES), ROOT])
-    assert result == ChainResult(chain=tuple(INTERMEDIATES), root=ROOT)
+    assert result == ChainResult(chain=tuple(INTERMEDIATES), anchor=ROOT, root=ROOT)
     assert problems_of(result) == [("chain.root_left_out", Severity.INFO)]
 
 
@@ -76,14 +76,14 @@ def test_the_order_of_the_candidates_does_not_matter() -> None:
 
 def test_a_chain_that_ends_at_a_known_root_is_whole() -> None:
     result = order_chain(LEAF, INTERMEDIATES, known_roots=[facts_of(OTHER.root), ROOT])
-    assert result == ChainResult(chain=tuple(INTERMEDIATES), is_root_known=True)
+    assert result == ChainResult(chain=tuple(INTERMEDIATES), anchor=ROOT, is_root_known=True)
     assert problems_of(result, are_roots_known=True) == []
 
 
 def test_a_leaf_issued_by_a_root_needs_no_chain() -> None:
     leaf = leaf_below(CA.root)
-    assert order_chain(leaf, [ROOT]) == ChainResult(root=ROOT)
-    assert order_chain(leaf, [], known_roots=[ROOT]) == ChainResult(is_root_known=True)
+    assert order_chain(leaf, [ROOT]) == ChainResult(anchor=ROOT, root=ROOT)
+    assert order_chain(leaf, [], known_roots=[ROOT]) == ChainResult(anchor=ROOT, is_root_known=True)
 
 
 def test_a_self_signed_leaf_needs_no_chain_and_has_no_issuer() -> None:
@@ -96,7 +96,7 @@ def test_a_self_signed_leaf_needs_no_chain_and_has_no_issuer() -> None:
 
 def test_what_comes_twice_is_counted_and_used_once() -> None:
     result = order_chain(LEAF, [*INTERMEDIATES, *INTERMEDIATES, LEAF, ROOT, ROOT])
-    assert result == ChainResult(chain=tuple(INTERMEDIATES), root=ROOT, duplicates=5)
+    assert result == ChainResult(chain=tuple(INTERMEDIATES), anchor=ROOT, root=ROOT, duplicates=5)
     assert ("chain.duplicates", Severity.INFO) in problems_of(result)
 
 
@@ -173,7 +173,7 @@ def test_a_gap_is_filled_from_what_is_known() -> None:
     known = [facts_of(OTHER.intermediates[0]), high, middle, ROOT]
     result = order_chain(LEAF, [low], [ROOT], known)
     assert result == ChainResult(
-        chain=(low, middle, high), completed=(middle, high), is_root_known=True
+        chain=(low, middle, high), completed=(middle, high), anchor=ROOT, is_root_known=True
     )
     assert problems_of(result) == [("chain.completed", Severity.INFO)] * 2
 
@@ -181,13 +181,15 @@ def test_a_gap_is_filled_from_what_is_known() -> None:
 def test_known_intermediates_join_parts_of_a_chain_that_were_given() -> None:
     low, middle, high = INTERMEDIATES
     result = order_chain(LEAF, [low, high, ROOT], known_intermediates=[middle])
-    assert result == ChainResult(chain=(low, middle, high), root=ROOT, completed=(middle,))
+    assert result == ChainResult(
+        chain=(low, middle, high), anchor=ROOT, root=ROOT, completed=(middle,)
+    )
 
 
 def test_a_whole_chain_takes_nothing_from_what_is_known() -> None:
     cross = facts_of(CA.add_authority(CA.name, OTHER.root, key=CA.root.key))
     result = order_chain(LEAF, INTERMEDIATES, [ROOT], [cross])
-    assert result == ChainResult(chain=tuple(INTERMEDIATES), is_root_known=True)
+    assert result == ChainResult(chain=tuple(INTERMEDIATES), anchor=ROOT, is_root_known=True)
 
 
 def test_of_many_known_intermediates_only_some_are_looked_at() -> None:
@@ -254,7 +256,9 @@ def test_a_root_older_than_extensions_is_one_but_no_intermediate_is() -> None:
     old_intermediate = Authority(as_version_1(old.certificate, CA.root.key), old.key)
     assert facts_of(old_root).version == facts_of(old_intermediate).version == 1
     result = order_chain(LEAF, [*INTERMEDIATES, facts_of(old_root)])
-    assert result == ChainResult(chain=tuple(INTERMEDIATES), root=facts_of(old_root))
+    assert result == ChainResult(
+        chain=tuple(INTERMEDIATES), anchor=facts_of(old_root), root=facts_of(old_root)
+    )
     assert order_chain(leaf_below(old), [facts_of(old_intermediate)]).chain == ()
 
 
@@ -389,7 +393,9 @@ def test_a_cross_signed_root_that_expired_is_left_out_if_the_chain_holds_without
         CA.add_authority(CA.name, OTHER.root, key=CA.root.key, not_after=NOW - timedelta(1))
     )
     result = order_chain(LEAF, [past, *INTERMEDIATES], known_roots=[ROOT], now=NOW)
-    assert result == ChainResult(chain=tuple(INTERMEDIATES), strangers=(past,), is_root_known=True)
+    assert result == ChainResult(
+        chain=tuple(INTERMEDIATES), strangers=(past,), anchor=ROOT, is_root_known=True
+    )
     result = order_chain(LEAF, [past, *INTERMEDIATES], now=NOW)
     assert result.chain == (*INTERMEDIATES, past)
     assert ("chain.expired", Severity.ERROR) in problems_of(result)

@@ -19,10 +19,12 @@ from cryptography.hazmat.primitives.serialization import (
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import DatabaseError
+from pytest_django import Settings
 
 from mailadmin.audit.models import AuditEvent
 from mailadmin.certificates.models import Certificate, PrivateKey
 from mailadmin.certificates.requesting import create_request
+from mailadmin.pki.certificate import read_certificate
 from mailadmin.pki.csr import CsrSubject
 from mailadmin.pki.keys import KeyKind, load_private_key
 from tests.factories import make_actor
@@ -76,6 +78,7 @@ def test_an_accepted_certificate_is_told_in_json_and_nothing_is_stored(
     assert verdict["accepted"] is True
     assert verdict["needs_confirmation"] is False
     assert verdict["key"] == {"matches": True, "source": "uploaded"}
+    assert verdict["root"] is None
     assert verdict["leaf"]["names"] == ["mail.example.org", "xn--bcher-kva.example"]
     assert verdict["leaf"]["display_names"] == ["mail.example.org", "bücher.example"]
     assert [link["common_name"] for link in verdict["chain"]] == ["Test Authority Intermediate 1"]
@@ -261,3 +264,16 @@ def test_a_dash_reads_standard_input(issued: Issued, monkeypatch: pytest.MonkeyP
     stdin = io.TextIOWrapper(io.BytesIO(issued.fullchain_pem + issued.key_pem))
     monkeypatch.setattr("sys.stdin", stdin)
     assert inspect("-")[0] == 0
+
+
+def test_the_root_of_the_chain_is_told_with_those_who_trust_it(
+    ca: ThrowawayCa, issued: Issued, keep: Keep, settings: Settings
+) -> None:
+    settings.TRUST_STORE_FILE = Path(keep("roots.pem", ca.root_pem))
+    _, verdict = inspect(keep("a.pem", issued.fullchain_pem), keep("b.key", issued.key_pem))
+    root = read_certificate(ca.root_pem)
+    assert verdict["root"] == {
+        "name": ca.name,
+        "fingerprint_sha256": root.fingerprint,
+        "trusted_by": ["system"],
+    }

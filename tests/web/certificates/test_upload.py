@@ -322,6 +322,7 @@ def test_a_chain_that_ends_at_a_trusted_root_needs_no_warning(
     settings.TRUST_STORE_FILE.write_bytes(broken + ca.root_pem)
     page = text_of(upload(issued.fullchain_pem, issued.key_pem))
     assert "Root, known to clients" in page
+    assert f"Its chain leads to {ca.name}, which this system trusts." in page
     assert "not among the public roots" not in page
 
 

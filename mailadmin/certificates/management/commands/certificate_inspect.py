@@ -63,7 +63,7 @@ class Command(BaseCommand):
         except DatabaseError:
             # Before the first start there are no keys and chains to know of.
             parts, roots = read_parts(inputs, password), find_trusted_roots()
-            verdict = judge_bundle(parts, now=now, known_roots=roots)
+            verdict = judge_bundle(parts, now=now, roots=roots)
         if is_json:
             self._print_json(verdict_as_dict(verdict))
         else:
