@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
 from mailadmin.pki.keys import KeyKind, PrivateKey, generate_key, private_key_to_pem
 from mailadmin.pki.names import parse_address
@@ -124,6 +124,7 @@ class ThrowawayCa:
         not_after: datetime | None = None,
         signature: str = "",
         is_ca: bool = True,
+        ca_issuers: Sequence[str] = (),
     ) -> Authority:
         """Make an authority signed by ``above``, or by itself. It is not used by :meth:`issue`."""
         key = key or draw_key(self._key_kind, name)
@@ -138,6 +139,7 @@ class ThrowawayCa:
             is_ca=is_ca,
             usages=CA_USAGES,
             signature=signature,
+            ca_issuers=ca_issuers,
         )
         return Authority(certificate, key)
 
@@ -156,6 +158,7 @@ class ThrowawayCa:
         cn: str | None = None,
         sha1: bool = False,
         signature: str = "",
+        ca_issuers: Sequence[str] = (),
     ) -> Issued:
         """Issue a certificate for names (given raw: also ones that are not valid).
 
@@ -185,6 +188,7 @@ class ThrowawayCa:
             eku=eku,
             usages=usages,
             signature="sha1" if sha1 else signature,
+            ca_issuers=ca_issuers,
         )
         pem = certificate.public_bytes(Encoding.PEM)
         return Issued(pem, b"".join(self.intermediate_pems), key_pem)
@@ -213,6 +217,7 @@ def sign_certificate(
     eku: Sequence[x509.ObjectIdentifier] | None = None,
     usages: frozenset[str] | None = SERVER_USAGES,
     signature: str = "",
+    ca_issuers: Sequence[str] = (),
 ) -> x509.Certificate:
     """Sign a certificate with exactly these fields; an empty ``names`` leaves the SAN out."""
     builder = (
@@ -234,8 +239,20 @@ def sign_certificate(
         builder = builder.add_extension(x509.ExtendedKeyUsage(eku), critical=False)
     if usages is not None:
         builder = builder.add_extension(_key_usage(usages), critical=True)
+    if ca_issuers:
+        builder = builder.add_extension(_authority_access(ca_issuers), critical=False)
     certificate = builder.sign(signer_key, hashes.SHA256())
     return _sign_again(certificate, signer_key, signature) if signature else certificate
+
+
+def _authority_access(addresses: Sequence[str]) -> x509.AuthorityInformationAccess:
+    """Return where the authority says it offers its own certificate."""
+    return x509.AuthorityInformationAccess(
+        x509.AccessDescription(
+            AuthorityInformationAccessOID.CA_ISSUERS, x509.UniformResourceIdentifier(address)
+        )
+        for address in addresses
+    )
 
 
 def common_name(text: str) -> x509.Name:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -10,7 +11,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
 from mailadmin.pki.der import is_der
 from mailadmin.pki.keys import UNKNOWN, describe_key, public_key_id
@@ -21,6 +22,9 @@ from mailadmin.pki.x509_fields import is_issued_by, read_attribute, read_san, to
 CERTIFICATE_LABELS = frozenset({"CERTIFICATE", "X509 CERTIFICATE"})
 
 MAX_TITLE = 100  # characters; more only a hostile certificate has
+_MAX_ADDRESSES = 4
+_MAX_ADDRESS = 500  # characters
+_WEB_SCHEMES = ("http://", "https://")
 
 _USAGE_NAMES = {
     ExtendedKeyUsageOID.SERVER_AUTH: "serverAuth",
@@ -58,7 +62,8 @@ class CertificateFacts:
     stands there as a host name, which matches nothing, is written ``DNS:192.0.2.1``); ``key`` and
     ``signature_hash`` may be ``unknown``; an empty ``key_usages`` or ``extended_key_usages`` means
     that the certificate does not restrict its use. ``path_length`` is how many authorities may
-    stand below this one (``None``: any number).
+    stand below this one (``None``: any number). ``ca_issuers`` are the web addresses at which the
+    authority says it offers its own certificate (RFC 5280, section 4.2.2.1).
     """
 
     der: bytes = field(repr=False)
@@ -83,6 +88,7 @@ class CertificateFacts:
     extended_key_usages: tuple[str, ...]
     subject_key_id: str
     authority_key_id: str
+    ca_issuers: tuple[str, ...]
     version: int
 
     @property
@@ -167,6 +173,7 @@ def _read_facts(certificate: x509.Certificate) -> CertificateFacts:
         extended_key_usages=_read_extended_key_usages(extensions),
         subject_key_id=_read_subject_key_id(extensions),
         authority_key_id=_read_authority_key_id(extensions),
+        ca_issuers=_read_ca_issuers(extensions),
         version=certificate.version.value + 1,
     )
 
@@ -224,3 +231,24 @@ def _read_authority_key_id(extensions: x509.Extensions) -> str:
     except x509.ExtensionNotFound:
         return ""
     return (identifier.key_identifier or b"").hex()
+
+
+def _read_ca_issuers(extensions: x509.Extensions) -> tuple[str, ...]:
+    """Return the first addresses that a browser could open: http and https, printable, not long."""
+    try:
+        access = extensions.get_extension_for_class(x509.AuthorityInformationAccess).value
+    except x509.ExtensionNotFound:
+        return ()
+    addresses = (
+        entry.access_location.value
+        for entry in access
+        if entry.access_method == AuthorityInformationAccessOID.CA_ISSUERS
+        and isinstance(entry.access_location, x509.UniformResourceIdentifier)
+    )
+    usable = (address for address in addresses if _is_web_address(address))
+    return tuple(itertools.islice(dict.fromkeys(usable), _MAX_ADDRESSES))
+
+
+def _is_web_address(text: str) -> bool:
+    is_plain = text.isascii() and text.isprintable() and " " not in text
+    return is_plain and len(text) <= _MAX_ADDRESS and text.lower().startswith(_WEB_SCHEMES)

@@ -11,7 +11,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
+from cryptography.x509.oid import (
+    AuthorityInformationAccessOID,
+    ExtendedKeyUsageOID,
+    NameOID,
+    ObjectIdentifier,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -155,6 +160,28 @@ def test_identifiers_and_unknown_uses_are_read() -> None:
     assert facts.subject_key_id == ""
     assert facts.extended_key_usages == ("serverAuth", "1.2.3.4")
     assert sign_with(x509.AuthorityKeyIdentifier(None, [], 5)).authority_key_id == ""
+
+
+def test_the_addresses_of_the_issuer_are_those_a_browser_could_open() -> None:
+    offered = ["http://ca.example/r1.der", "https://ca.example/r1.der", "http://ca.example/r1.der"]
+    unusable = ["ldap://ca.example/", "http://ca.example/a b", "http://" + "a" * 500, "file:///x"]
+    facts = issue(ca_issuers=[*unusable, *offered])
+    assert facts.ca_issuers == tuple(offered[:2])
+    many = issue(ca_issuers=[f"http://ca.example/{n}" for n in range(9)])
+    assert len(many.ca_issuers) == 4
+    assert issue().ca_issuers == ()
+
+
+def test_other_ways_to_reach_the_authority_are_no_addresses_of_its_certificate() -> None:
+    name = x509.DirectoryName(common_name("Example CA"))
+    ocsp = x509.UniformResourceIdentifier("http://ocsp.example/")
+    access = x509.AuthorityInformationAccess(
+        [
+            x509.AccessDescription(AuthorityInformationAccessOID.CA_ISSUERS, name),
+            x509.AccessDescription(AuthorityInformationAccessOID.OCSP, ocsp),
+        ]
+    )
+    assert sign_with(access).ca_issuers == ()
 
 
 def test_a_bare_certificate_restricts_nothing() -> None:
