@@ -7,6 +7,7 @@ import secrets
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+import certifi
 from csp.constants import NONE, SELF
 
 from mailadmin.sandbox import paths
@@ -78,6 +79,13 @@ CSRF_TRUSTED_ORIGINS = _words("MAILADMIN_TRUSTED_ORIGINS", "")
 TRUST_STORE_FILE = Path(
     os.environ.get("MAILADMIN_TRUST_STORE", "/etc/ssl/certs/ca-certificates.crt")
 )
+
+# Mozilla's list of them, from the package certifi: what mail programs know is close to it.
+MOZILLA_ROOTS_FILE = Path(os.environ.get("MAILADMIN_MOZILLA_ROOTS", certifi.where()))
+# Well-known intermediates, to complete chains with; see `manage.py intermediates`.
+INTERMEDIATES_FILE = Path(os.environ.get("MAILADMIN_INTERMEDIATES", VAR_DIR / "intermediates.zip"))
+# A missing certificate is only fetched from the internet, unless the authority is in your network.
+IS_PRIVATE_FETCH_ALLOWED = _is_on("MAILADMIN_FETCH_PRIVATE")
 
 # Who is asked, beside the rows themselves, before a certificate and its key are deleted.
 CERTIFICATE_USE_FINDERS = ["mailadmin.listeners.served.find_served_uses"]

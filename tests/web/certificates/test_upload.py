@@ -329,7 +329,7 @@ def test_a_chain_that_ends_at_a_trusted_root_needs_no_warning(
 def test_without_a_trust_store_the_root_is_not_judged(
     issued: Issued, upload: Upload, settings: Settings, tmp_path: Path
 ) -> None:
-    settings.TRUST_STORE_FILE = tmp_path / "missing.pem"
+    settings.TRUST_STORE_FILE = settings.MOZILLA_ROOTS_FILE = tmp_path / "missing.pem"
     response = upload(issued.fullchain_pem, issued.key_pem)
     assert response.context["verdict"].is_accepted
     assert 'class="note note-warning">' not in text_of(response)

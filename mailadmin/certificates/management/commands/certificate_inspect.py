@@ -22,7 +22,7 @@ from mailadmin.certificates.reporting import (
     verdict_as_dict,
     verdict_lines,
 )
-from mailadmin.certificates.trust import find_trusted_roots
+from mailadmin.certificates.trust import find_public_roots
 from mailadmin.pki.bundle import judge_bundle, read_parts
 
 
@@ -62,7 +62,7 @@ class Command(BaseCommand):
             verdict = judge_upload(inputs, now=now, password=password)
         except DatabaseError:
             # Before the first start there are no keys and chains to know of.
-            parts, roots = read_parts(inputs, password), find_trusted_roots()
+            parts, roots = read_parts(inputs, password), find_public_roots()
             verdict = judge_bundle(parts, now=now, roots=roots)
         if is_json:
             self._print_json(verdict_as_dict(verdict))
