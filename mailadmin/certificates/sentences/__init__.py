@@ -1,4 +1,4 @@
-"""One sentence for every problem of :mod:`mailadmin.pki`: what is wrong, and what to do.
+"""One sentence for every problem of certificates: what is wrong, and what to do.
 
 The parameters are those of the problem; times are told in UTC and host names in both forms.
 """
@@ -17,6 +17,7 @@ from mailadmin.certificates.sentences import (
     keys,
     names,
     requests,
+    trust,
     uploads,
 )
 from mailadmin.pki.names import both_forms
@@ -32,6 +33,7 @@ SENTENCES: dict[str, StrPromise] = {
     **certificates.SENTENCES,
     **chains.SENTENCES,
     **uploads.SENTENCES,
+    **trust.SENTENCES,
 }
 
 _FIELDS: dict[str, StrPromise] = {
