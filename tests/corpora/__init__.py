@@ -1,0 +1,1 @@
+"""Certificates, keys and containers that nobody here made, each with the verdict it deserves."""
