@@ -87,3 +87,15 @@ def with_listener(state: DesiredState, service: str, **changes: Any) -> DesiredS
 def without_names(state: DesiredState) -> DesiredState:
     """Return the state with one certificate for everybody again."""
     return replace(state, sni_bindings=())
+
+
+def make_pair(
+    label: str, names: tuple[str, ...] = ("mail.example.test",)
+) -> tuple[CertificateMaterial, CertificateMaterial]:
+    """Return an RSA and an ECDSA certificate, each the other's companion."""
+    rsa = make_material(f"{label} RSA", names, KeyKind.RSA_2048).certificate
+    ecdsa = make_material(f"{label} ECDSA", names).certificate
+    return (
+        replace(rsa, companion=ecdsa.fingerprint, key_algorithm="rsa"),
+        replace(ecdsa, companion=rsa.fingerprint, key_algorithm="ecdsa"),
+    )

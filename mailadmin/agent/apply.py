@@ -18,7 +18,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mailadmin.agent.host import Host
 from mailadmin.agent.host.store import Journal
@@ -28,8 +28,9 @@ from mailadmin.agent.proving import Prover
 from mailadmin.agent.steps import Steps, Tell
 from mailadmin.mailconf import material, proof
 from mailadmin.mailconf.proof import Expectation, Seen
-from mailadmin.mailconf.services import Daemon
+from mailadmin.mailconf.services import Daemon, TlsMode
 from mailadmin.mailconf.state import DesiredState
+from mailadmin.pki.keys import KeyAlgorithm
 from mailadmin.pki.problems import Problem, Severity
 
 logger = logging.getLogger(__name__)
@@ -171,12 +172,23 @@ class Applier:
                 self.host.check_postfix_as_it_is()
 
     def _expected_before(self, plan: Plan) -> tuple[Expectation, ...]:
-        """Return where to look before and after a rollback: the ports of both states."""
-        wanted = {item.target: item for item in proof.expectations(plan.state)}
+        """Return where to look before and after a rollback: the ports of both states.
+
+        What is shown to one kind of client says nothing about the other, so where pairs come in
+        or go each is asked for.
+        """
+        wanted = {
+            item.target: replace(item, key_algorithm="") for item in proof.expectations(plan.state)
+        }
         for item in plan.open_before:
             looked_at = Expectation(item.service, item.address, item.port, True, item.tls_mode)
             wanted[looked_at.target] = looked_at
-        return tuple(wanted.values())
+        both = tuple(map(str, KeyAlgorithm)) if plan.has_pairs else ("",)
+        return tuple(
+            replace(item, key_algorithm=algorithm)
+            for item in wanted.values()
+            for algorithm in (both if item.tls_mode is not TlsMode.NONE else ("",))
+        )
 
     # The change itself
 

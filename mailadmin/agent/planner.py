@@ -24,7 +24,13 @@ from mailadmin.mailconf.state import (
 )
 from mailadmin.pki.bundle import read_parts
 from mailadmin.pki.certificate import CertificateProblem, read_certificate
-from mailadmin.pki.keys import KeyProblem, load_private_key, private_key_to_pem, public_key_id
+from mailadmin.pki.keys import (
+    KeyProblem,
+    algorithm_of,
+    load_private_key,
+    private_key_to_pem,
+    public_key_id,
+)
 from mailadmin.pki.problems import Param, Problem, Severity, has_errors
 
 
@@ -81,6 +87,12 @@ class Plan:
             if not any(_is_on_same_port(item, other) for other in self.state.enabled_listeners)
         ]
         return (*wanted, *(item for item in left if item.target not in known))
+
+    @property
+    def has_pairs(self) -> bool:
+        """Tell whether two certificates are served side by side anywhere, before or after."""
+        roles = _roles(self.manifest_before).keys() | _roles(self.manifest).keys()
+        return any(material.first_of(name) != name for name in roles)
 
     @property
     def changed_daemons(self) -> tuple[Daemon, ...]:
@@ -234,6 +246,7 @@ def _pair(
         names=leaf.names,
         not_before=leaf.not_before,
         not_after=leaf.not_after,
+        key_algorithm=str(algorithm_of(leaf.key) or ""),
         key_pem=key_pem,
     )
     return facts, []
@@ -353,7 +366,8 @@ def _roles(manifest: str) -> dict[str, str]:
 
 
 def _is_dovecot_role(name: str) -> bool:
-    return name in {"imap.pem", "pop3.pem", "sieve.pem"} or _is_shared_role(name)
+    first = material.first_of(name)
+    return first in {"imap.pem", "pop3.pem", "sieve.pem"} or _is_shared_role(name)
 
 
 def _is_postfix_role(name: str) -> bool:
@@ -361,7 +375,7 @@ def _is_postfix_role(name: str) -> bool:
 
 
 def _is_shared_role(name: str) -> bool:
-    return name == material.DEFAULT or name.startswith("sni-")
+    return material.first_of(name) == material.DEFAULT or name.startswith("sni-")
 
 
 def _hash(content: bytes) -> str:

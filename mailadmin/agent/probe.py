@@ -14,9 +14,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from mailadmin.agent.one_key import OneKeyConnection
 from mailadmin.mailconf.proof import Expectation, Seen
 from mailadmin.mailconf.services import Protocol, TlsMode
 from mailadmin.pki.certificate import CertificateFacts, CertificateProblem, read_certificate
+from mailadmin.pki.keys import KeyAlgorithm
 
 # Few at a time: Postfix counts connections per client (smtpd_client_connection_count_limit 50).
 _AT_ONCE = 8
@@ -41,7 +43,13 @@ def probe_all(expected: Sequence[Expectation], *, is_thorough: bool = True) -> l
 def probe(expected: Expectation, *, is_thorough: bool = True) -> Seen:
     """Connect to one port. Never raises: what goes wrong is part of what was seen."""
     started = time.monotonic()
-    seen = Seen(expected.service, expected.address, expected.port, expected.sni_name)
+    seen = Seen(
+        expected.service,
+        expected.address,
+        expected.port,
+        expected.sni_name,
+        key_algorithm=expected.key_algorithm,
+    )
     try:
         with socket.create_connection(expected.target, timeout=_TIMEOUT) as connection:
             seen = replace(seen, is_open=True)
@@ -64,7 +72,7 @@ class _WrongGreetingError(Exception):
 class _Visit:
     """One connection and what was said on it."""
 
-    connection: socket.socket
+    connection: socket.socket | OneKeyConnection
     expected: Expectation
     seen: Seen
     is_thorough: bool
@@ -98,17 +106,15 @@ class _Visit:
     # What every protocol needs
 
     def _start_tls(self) -> None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        # The server's choice is the evidence; nothing is sent that would need protecting.
-        context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
-        secured = context.wrap_socket(
-            self.connection, server_hostname=self.expected.sni_name or None
-        )
+        plain = self.connection
+        if not isinstance(plain, socket.socket):
+            raise _WrongGreetingError("TLS within TLS")
+        secured = _secure(plain, self.expected)
         self.connection = secured
         self.received = b""
-        certificates = _presented(secured)
+        certificates = _read_all(
+            secured.presented() if isinstance(secured, OneKeyConnection) else _presented(secured)
+        )
         leaf = certificates[0] if certificates else None
         cipher = secured.cipher()
         self._note(
@@ -298,10 +304,23 @@ _CONVERSATIONS: dict[Protocol, Callable[[_Visit], None]] = {
 }
 
 
-def _presented(secured: ssl.SSLSocket) -> list[CertificateFacts]:
-    """Return the certificates as presented, leaf first; unreadable ones are left out."""
+def _secure(connection: socket.socket, expected: Expectation) -> ssl.SSLSocket | OneKeyConnection:
+    """Shake hands as any client, or as one that knows only the kind of key asked for."""
+    if expected.key_algorithm:
+        algorithm = KeyAlgorithm(expected.key_algorithm)
+        return OneKeyConnection(connection, algorithm, expected.sni_name)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    # The server's choice is the evidence; nothing is sent that would need protecting.
+    context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
+    return context.wrap_socket(connection, server_hostname=expected.sni_name or None)
+
+
+def _read_all(presented: Sequence[bytes]) -> list[CertificateFacts]:
+    """Return the certificates, leaf first; unreadable ones are left out."""
     found: list[CertificateFacts] = []
-    for der in _presented_der(secured):
+    for der in presented:
         try:
             found.append(read_certificate(der))
         except CertificateProblem:
@@ -309,7 +328,8 @@ def _presented(secured: ssl.SSLSocket) -> list[CertificateFacts]:
     return found
 
 
-def _presented_der(secured: ssl.SSLSocket) -> list[bytes]:
+def _presented(secured: ssl.SSLSocket) -> list[bytes]:
+    """Return the certificates as presented, leaf first, in DER."""
     if hasattr(secured, "get_unverified_chain"):
         return [bytes(item) for item in secured.get_unverified_chain()]
     # Public since Python 3.13; 3.11 has it one level down and in another form.

@@ -33,6 +33,7 @@ from mailadmin.mailconf.proof import Expectation, Seen
 from mailadmin.mailconf.rules import is_address
 from mailadmin.mailconf.services import SERVICES
 from mailadmin.mailconf.state import DesiredState, StateError
+from mailadmin.pki.keys import KeyAlgorithm
 from mailadmin.pki.problems import Problem
 
 logger = logging.getLogger(__name__)
@@ -272,6 +273,7 @@ def _elsewhere(item: Expectation) -> Seen:
         item.sni_name,
         error="probe.closed",
         error_text="not an address of the mail server",
+        key_algorithm=item.key_algorithm,
     )
 
 
@@ -304,9 +306,12 @@ def _read_expectations(request: Request) -> list[Expectation]:
 
 def _can_be_asked(item: Expectation) -> bool:
     """Tell whether the parts are of the types they claim: JSON carries anything."""
-    is_text = all(isinstance(text, str) for text in (item.service, item.address, item.sni_name))
+    texts = (item.service, item.address, item.sni_name, item.key_algorithm)
+    is_text = all(isinstance(text, str) for text in texts)
     is_port = isinstance(item.port, int) and 0 < item.port < 65536
-    return is_text and is_port and item.service in SERVICES and is_address(item.address)
+    if not (is_text and is_port and item.key_algorithm in {"", *KeyAlgorithm}):
+        return False
+    return item.service in SERVICES and is_address(item.address)
 
 
 def _text(request: Request, name: str) -> str:

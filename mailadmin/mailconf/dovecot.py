@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from mailadmin.mailconf import material
 from mailadmin.mailconf.profiles import PROFILES
 from mailadmin.mailconf.services import Daemon, Protocol, TlsMode
-from mailadmin.mailconf.state import ANY_ADDRESS, DesiredState, ListenerState
+from mailadmin.mailconf.state import ANY_ADDRESS, DesiredState, ListenerState, SniBinding
 
 _LOGIN_SERVICES = {
     Protocol.IMAP: "imap-login",
@@ -60,7 +60,7 @@ def render(
         for part in (
             _HEADER + _global_settings(state, version, live),
             *(_protocol_block(state, listeners, item, version, live) for item in _LOGIN_SERVICES),
-            *(_name_block(binding.host_name, version, live) for binding in state.sni_bindings),
+            *(_name_block(state, binding, version, live) for binding in state.sni_bindings),
             *(_service_block(listeners, protocol, version) for protocol in _LOGIN_SERVICES),
         )
         if part
@@ -72,7 +72,8 @@ def _global_settings(state: DesiredState, version: tuple[int, int], live: str) -
     is_new = version >= (2, 4)
     lines = ["ssl = required"]
     if state.default_certificate:
-        lines += _certificate_lines(f"{live}/{material.DEFAULT}", version)
+        files = material.pair_files(state, material.DEFAULT, state.default_certificate)
+        lines += _certificate_lines(files, version, live)
     lines.append(f"ssl_min_protocol = {profile.minimum_version}")
     if profile.ciphers:
         lines.append(f"ssl_cipher_list = {quote_value(':'.join(profile.ciphers))}")
@@ -87,12 +88,24 @@ def _global_settings(state: DesiredState, version: tuple[int, int], live: str) -
     return _as_text(lines)
 
 
-def _certificate_lines(path: str, version: tuple[int, int]) -> list[str]:
-    value = quote_value(path)
+def _certificate_lines(files: Iterable[str], version: tuple[int, int], live: str) -> list[str]:
+    """Return the settings for the files of a pair, or for one alone.
+
+    The second pair is always said, empty where there is none: a host name or a protocol without
+    one of its own would be shown the global one. Empty it is none (measured, 2.3.19 and 2.4.1).
+    """
+    first, second, *_ = *(f"{live}/{name}" for name in files), ""
     if version >= (2, 4):
-        return [f"ssl_server_cert_file = {value}", f"ssl_server_key_file = {value}"]
-    # Set aside a second pair: a host name without one of its own would be shown the global one.
-    return [f"ssl_cert = <{path}", f"ssl_key = <{path}", "ssl_alt_cert =", "ssl_alt_key ="]
+        first, second = quote_value(first), quote_value(second)
+        settings = ("ssl_server_cert_file", "ssl_server_key_file")
+        beside = ("ssl_server_alt_cert_file", "ssl_server_alt_key_file")
+    else:
+        first, second = f"<{first}", f"<{second}" if second else ""
+        settings, beside = ("ssl_cert", "ssl_key"), ("ssl_alt_cert", "ssl_alt_key")
+    return [
+        *(f"{setting} = {first}" for setting in settings),
+        *(f"{setting} = {second}".rstrip() for setting in beside),
+    ]
 
 
 def _protocol_block(
@@ -105,9 +118,11 @@ def _protocol_block(
     """Return what one protocol has of its own: a certificate, or passwords in clear allowed."""
     lines: list[str] = []
     ours = [item for item in listeners if item.definition.protocol is protocol]
-    names = {material.own_certificate_file(state, item) for item in ours} - {""}
-    for name in sorted(names):
-        lines += _certificate_lines(f"{live}/{name}", version)
+    own = {material.own_certificate_file(state, item): state.certificate_for(item) for item in ours}
+    for name, fingerprint in sorted(own.items()):
+        if name:
+            files = material.pair_files(state, name, fingerprint)
+            lines += _certificate_lines(files, version, live)
     if any(item.is_enabled and item.tls_mode is TlsMode.NONE for item in ours):
         is_new = version >= (2, 4)
         lines.append("ssl = yes")
@@ -115,9 +130,13 @@ def _protocol_block(
     return _block(f"protocol {protocol}", lines)
 
 
-def _name_block(host_name: str, version: tuple[int, int], live: str) -> str:
-    path = f"{live}/sni-{host_name}.pem"
-    return _block(f"local_name {quote_value(host_name)}", _certificate_lines(path, version))
+def _name_block(
+    state: DesiredState, binding: SniBinding, version: tuple[int, int], live: str
+) -> str:
+    name = material.name_file(binding.host_name)
+    files = material.pair_files(state, name, binding.certificate)
+    head = f"local_name {quote_value(binding.host_name)}"
+    return _block(head, _certificate_lines(files, version, live))
 
 
 def _service_block(
@@ -158,7 +177,7 @@ def _as_text(lines: list[str]) -> str:
 # What every new login process reads anew: these lines need no reload (measured, 2.3 and 2.4).
 _REREAD = re.compile(
     r"(ssl_cert|ssl_key|ssl_alt_cert|ssl_alt_key|ssl_server_cert_file|ssl_server_key_file"
-    r"|ssl_min_protocol|ssl_cipher_list)\s*="
+    r"|ssl_server_alt_cert_file|ssl_server_alt_key_file|ssl_min_protocol|ssl_cipher_list)\s*="
 )
 
 

@@ -13,6 +13,18 @@ Path = tuple[str, ...]
 # A value may end with a brace too, so a section is what does not look like a setting.
 _SETTING = re.compile(r"([^\s=#]+)\s*=\s*(.*)")
 
+# Where each of the two certificates is told, the newest way first.
+_FIRST_PAIR: tuple[tuple[Path, Path], ...] = (
+    (("ssl_server", "cert_file"), ("ssl_server", "key_file")),
+    (("ssl_server_cert_file",), ("ssl_server_key_file",)),
+    (("ssl_cert",), ("ssl_key",)),
+)
+_SECOND_PAIR: tuple[tuple[Path, Path], ...] = (
+    (("ssl_server", "alt_cert_file"), ("ssl_server", "alt_key_file")),
+    (("ssl_server_alt_cert_file",), ("ssl_server_alt_key_file",)),
+    (("ssl_alt_cert",), ("ssl_alt_key",)),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class DovecotSettings:
@@ -37,20 +49,20 @@ class DovecotSettings:
         return self.get("shutdown_clients") == "no"
 
     def certificate_files(self) -> list[tuple[str, str]]:
-        """Return the global pair of certificate and key file, as paths.
+        """Return the global certificate and key files, as pairs of paths: the first, and the one
+        served beside it if there is one.
 
         Dovecot 2.4 prints ``ssl_server_cert_file`` as empty, and the value as ``cert_file`` in a
         section ``ssl_server``, however the file spells it.
         """
-        pairs: tuple[tuple[Path, Path], ...] = (
-            (("ssl_server", "cert_file"), ("ssl_server", "key_file")),
-            (("ssl_server_cert_file",), ("ssl_server_key_file",)),
-            (("ssl_cert",), ("ssl_key",)),
-        )
-        for certificate, key in pairs:
+        found = (self._first_pair(_FIRST_PAIR), self._first_pair(_SECOND_PAIR))
+        return [pair for pair in found if pair]
+
+    def _first_pair(self, ways: tuple[tuple[Path, Path], ...]) -> tuple[str, str] | None:
+        for certificate, key in ways:
             if self.get(*certificate):
-                return [(self.get(*certificate).lstrip("<"), self.get(*key).lstrip("<"))]
-        return []
+                return self.get(*certificate).lstrip("<"), self.get(*key).lstrip("<")
+        return None
 
 
 def _is_protocol(path: Path, value: str) -> bool:

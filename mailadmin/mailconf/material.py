@@ -1,7 +1,9 @@
 """Which PEM file serves whom: the same names for every generation of files.
 
 A name stands for a role (``default``, ``imap``, ``sni-mail.example.org``), not for a certificate,
-so that a renewal changes no configuration file and Dovecot needs no reload for it.
+so that a renewal changes no configuration file and Dovecot needs no reload for it. Beside it lies
+the companion's file, where the certificate has one: ``default_alt.pem``. No host name has an
+underscore, so ``sni-mail.example.org_alt.pem`` is nobody else's file.
 """
 
 from __future__ import annotations
@@ -15,6 +17,28 @@ from mailadmin.mailconf.state import CertificateMaterial, DesiredState, Listener
 DEFAULT = "default.pem"
 SNI_MAP = "sni.map"
 MANIFEST = "certificates.txt"
+_SUFFIX = ".pem"
+_BESIDE = "_alt.pem"
+
+
+def name_file(host_name: str) -> str:
+    """Return the PEM file for clients that ask for this host name."""
+    return f"sni-{host_name}{_SUFFIX}"
+
+
+def beside(name: str) -> str:
+    """Return the companion's file for a PEM file of this name."""
+    return name.removesuffix(_SUFFIX) + _BESIDE
+
+
+def first_of(name: str) -> str:
+    """Return the file that this one lies beside; a file that is no companion's is its own."""
+    return name.removesuffix(_BESIDE) + _SUFFIX if name.endswith(_BESIDE) else name
+
+
+def pair_files(state: DesiredState, name: str, fingerprint: str) -> Mapping[str, str]:
+    """Return the file of this name and its companion's, if there is one, with their leaves."""
+    return dict(zip((name, beside(name)), state.pair_of(fingerprint), strict=False))
 
 
 def own_certificate_file(state: DesiredState, listener: ListenerState) -> str:
@@ -25,24 +49,27 @@ def own_certificate_file(state: DesiredState, listener: ListenerState) -> str:
     fingerprint = state.certificate_for(listener)
     if not listener.is_enabled or not listener.is_encrypted or not fingerprint:
         return ""
-    if fingerprint == state.default_certificate:
+    if state.is_same_pair(fingerprint, state.default_certificate):
         return ""
     definition = listener.definition
     is_postfix = definition.daemon is Daemon.POSTFIX
-    return f"{listener.service if is_postfix else definition.protocol}.pem"
+    return f"{listener.service if is_postfix else definition.protocol}{_SUFFIX}"
 
 
 def certificate_files(state: DesiredState) -> Mapping[str, str]:
     """Return every PEM file of a generation and the fingerprint of the leaf in it."""
-    files: dict[str, str] = {}
+    firsts: dict[str, str] = {}
     if state.default_certificate:
-        files[DEFAULT] = state.default_certificate
+        firsts[DEFAULT] = state.default_certificate
     for listener in state.listeners:
         name = own_certificate_file(state, listener)
         if name:
-            files[name] = state.certificate_for(listener)
+            firsts[name] = state.certificate_for(listener)
     for binding in state.sni_bindings:
-        files[f"sni-{binding.host_name}.pem"] = binding.certificate
+        firsts[name_file(binding.host_name)] = binding.certificate
+    files: dict[str, str] = {}
+    for name, fingerprint in firsts.items():
+        files |= pair_files(state, name, fingerprint)
     return files
 
 
@@ -52,10 +79,11 @@ def sni_map(state: DesiredState, folder: str) -> str:
     ``postmap -F`` copies the files' contents into the compiled map, keys included: whoever writes
     it must keep both unreadable for others first.
     """
-    return "".join(
-        f"{binding.host_name} {folder}/sni-{binding.host_name}.pem\n"
-        for binding in sorted(state.sni_bindings, key=lambda item: item.host_name)
-    )
+    lines: list[str] = []
+    for binding in sorted(state.sni_bindings, key=lambda item: item.host_name):
+        files = pair_files(state, name_file(binding.host_name), binding.certificate)
+        lines.append(" ".join((binding.host_name, *(f"{folder}/{name}" for name in files))))
+    return "".join(f"{line}\n" for line in lines)
 
 
 def chain_file(certificate: CertificateMaterial) -> str:
@@ -70,6 +98,10 @@ def manifest(state: DesiredState) -> str:
     for name, fingerprint in sorted(certificate_files(state).items()):
         certificate = state.certificate(fingerprint)
         lines = [name, f"  leaf SHA-256  {fingerprint}"]
+        if certificate and certificate.companion:
+            lines.append(f"  key           {certificate.key_algorithm.upper()}")
+        if first_of(name) != name:
+            lines.append(f"  beside        {first_of(name)}")
         if certificate:
             # A certificate can hold thousands of names; the diff stays legible.
             shown = ", ".join(map(_printable, certificate.names[:20]))

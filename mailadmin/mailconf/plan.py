@@ -53,6 +53,7 @@ def describe_changes(before: DesiredState, after: DesiredState) -> tuple[Change,
             for change in _listener_changes(before, after, listener)
         ),
         *_sni_changes(before, after),
+        *_pair_changes(before, after),
         *_chain_changes(before, after),
     )
 
@@ -130,6 +131,35 @@ def _sni_changes(before: DesiredState, after: DesiredState) -> Iterator[Change]:
         code = "sni.bound" if not old else "sni.unbound" if not new else "sni.changed"
         labels = _labels(before, old, after, new)
         yield Change(code, Effect.CERTIFICATE, host_name, labels)
+
+
+def _pair_changes(before: DesiredState, after: DesiredState) -> Iterator[Change]:
+    """Two certificates come to be served side by side, or no longer are.
+
+    Which of the two is the wanted one makes no difference to anybody.
+    """
+    was, now = _pairs(before), _pairs(after)
+    kept = set(map(frozenset, was.items())) & set(map(frozenset, now.items()))
+    used = after.used_fingerprints
+    for chosen in sorted(was.keys() | now.keys()):
+        old, new = was.get(chosen, ""), now.get(chosen, "")
+        if old == new or not kept.isdisjoint({frozenset((chosen, old)), frozenset((chosen, new))}):
+            continue
+        # Where the wanted one itself goes, that is told; its companion is if it goes as well.
+        if not new and chosen not in used and old in used:
+            continue
+        code = "pair.made" if not old else "pair.changed" if new else "pair.dissolved"
+        label = _label(after, chosen) or _label(before, chosen)
+        named = _labels(before, old, after, new) | {"label": label}
+        companion = after.certificate(new) if new else before.certificate(old)
+        key = {"key": companion.key_algorithm if companion else ""}
+        yield Change(code, Effect.CERTIFICATE, chosen, named | key)
+
+
+def _pairs(state: DesiredState) -> dict[str, str]:
+    """Return the companion of every certificate that is wanted somewhere and has one."""
+    pairs = (state.pair_of(chosen) for chosen in state.chosen_fingerprints)
+    return {pair[0]: pair[1] for pair in pairs if len(pair) > 1}
 
 
 def _chain_changes(before: DesiredState, after: DesiredState) -> Iterator[Change]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from mailadmin.mailconf import block, main_cf, master_cf, material
@@ -79,7 +79,8 @@ def tls_settings(state: DesiredState, *, live: str, map_type: str) -> dict[str, 
         "smtpd_tls_exclude_ciphers": ", ".join(profile.excluded),
     }
     if state.default_certificate:
-        settings["smtpd_tls_chain_files"] = f"{live}/{material.DEFAULT}"
+        files = material.pair_files(state, material.DEFAULT, state.default_certificate)
+        settings["smtpd_tls_chain_files"] = _chain_files(files, live)
     if state.sni_bindings:
         settings["tls_server_sni_maps"] = f"{map_type}:{live}/{material.SNI_MAP}"
     return settings
@@ -94,8 +95,14 @@ def service_options(state: DesiredState, listener: ListenerState, *, live: str) 
         options["smtpd_tls_security_level"] = "none"
     own = material.own_certificate_file(state, listener)
     if own:
-        options["smtpd_tls_chain_files"] = f"{live}/{own}"
+        files = material.pair_files(state, own, state.certificate_for(listener))
+        options["smtpd_tls_chain_files"] = _chain_files(files, live)
     return options
+
+
+def _chain_files(files: Iterable[str], live: str) -> str:
+    """Return the files of a pair; Postfix shows each client the certificate it can use."""
+    return ", ".join(f"{live}/{name}" for name in files)
 
 
 def _client_options(listener: ListenerState) -> dict[str, str]:

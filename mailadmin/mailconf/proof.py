@@ -32,6 +32,9 @@ from mailadmin.mailconf.services import SERVICES, Protocol, TlsMode
 from mailadmin.mailconf.state import ANY_ADDRESS, DesiredState, ListenerState
 from mailadmin.pki.problems import Param, Problem, Severity
 
+# Service, address, port, host name asked for, kind of key asked for.
+Key = tuple[str, str, int, str, str]
+
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
@@ -45,6 +48,8 @@ class Expectation:
     sni_name: str = ""
     fingerprint: str = ""
     is_login_required: bool = True
+    # Of two certificates side by side, the one shown to a client that knows only this algorithm.
+    key_algorithm: str = ""
 
     @property
     def protocol(self) -> Protocol:
@@ -57,9 +62,9 @@ class Expectation:
         return ("127.0.0.1" if self.address == ANY_ADDRESS else self.address), self.port
 
     @property
-    def key(self) -> tuple[str, str, int, str]:
+    def key(self) -> Key:
         """Return what tells one expectation from another."""
-        return self.service, self.address, self.port, self.sni_name
+        return self.service, self.address, self.port, self.sni_name, self.key_algorithm
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -93,11 +98,12 @@ class Seen:
     reply_without_login: str = ""
     dialogue: tuple[tuple[str, str], ...] = ()
     elapsed_ms: int = 0
+    key_algorithm: str = ""
 
     @property
-    def key(self) -> tuple[str, str, int, str]:
+    def key(self) -> Key:
         """Return which expectation this answers (:attr:`Expectation.key`)."""
-        return self.service, self.address, self.port, self.sni_name
+        return self.service, self.address, self.port, self.sni_name, self.key_algorithm
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -122,7 +128,11 @@ def _plain(value: object) -> object:
 
 
 def expectations(state: DesiredState) -> tuple[Expectation, ...]:
-    """Return what every port of the state must show, without SNI and for every bound name."""
+    """Return what every port of the state must show, without SNI and for every bound name.
+
+    Where two certificates are served side by side each is asked for, by a client that knows only
+    its kind of key.
+    """
     return tuple(
         expectation for listener in state.listeners for expectation in _expected(state, listener)
     )
@@ -136,13 +146,30 @@ def _expected(state: DesiredState, listener: ListenerState) -> Iterator[Expectat
         port=listener.port,
         is_open=listener.is_enabled,
         tls_mode=listener.tls_mode,
-        fingerprint=state.certificate_for(listener) if is_encrypted else "",
         is_login_required=listener.is_login_required,
     )
-    yield plain
-    if is_encrypted:
-        for binding in state.sni_bindings:
-            yield replace(plain, sni_name=binding.host_name, fingerprint=binding.certificate)
+    if not is_encrypted:
+        yield plain
+        return
+    yield from _each_of_pair(state, replace(plain, fingerprint=state.certificate_for(listener)))
+    for binding in state.sni_bindings:
+        named = replace(plain, sni_name=binding.host_name, fingerprint=binding.certificate)
+        yield from _each_of_pair(state, named)
+
+
+def _each_of_pair(state: DesiredState, wanted: Expectation) -> Iterator[Expectation]:
+    pair = state.pair_of(wanted.fingerprint)
+    if len(pair) < 2:
+        yield wanted
+        return
+    for certificate in map(state.certificate, pair):
+        # A companion that the state does not carry is the rules' to refuse.
+        if certificate:
+            yield replace(
+                wanted,
+                fingerprint=certificate.fingerprint,
+                key_algorithm=certificate.key_algorithm,
+            )
 
 
 def judge(expected: Expectation, seen: Seen) -> list[Problem]:
@@ -191,6 +218,8 @@ def _problem(about: Expectation, code: str, **params: str) -> Problem:
     where: dict[str, Param] = {"address": about.address, "port": about.port}
     if about.sni_name:
         where["sni_name"] = about.sni_name
+    if about.key_algorithm:
+        where["key_algorithm"] = about.key_algorithm
     return Problem(code, Severity.ERROR, about.service, where | params)
 
 

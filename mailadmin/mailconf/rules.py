@@ -16,6 +16,8 @@ certificate.expired             error     a certificate that is over would be se
 certificate.not_yet_valid       error     a certificate whose time has not begun would be served
 certificate.shared_by_protocol  error     two Dovecot ports of one protocol differ
 certificate.own_with_sni        error     a Dovecot port of its own beside host names of their own
+pair.same_algorithm             error     two certificates side by side are not RSA and ECDSA
+pair.one_sided                  error     a certificate's companion names another, or none
 sni.name_invalid                error     a binding's host name could not be written safely
 profile.unknown                 error     a TLS profile that does not exist
 smtp.without_tls                warning   port 25 does not offer STARTTLS
@@ -45,6 +47,7 @@ from mailadmin.mailconf.state import (
     DesiredState,
     ListenerState,
 )
+from mailadmin.pki.keys import KeyAlgorithm
 from mailadmin.pki.names import is_covered
 from mailadmin.pki.problems import Param, Problem, Severity
 
@@ -58,6 +61,7 @@ def check_state(state: DesiredState, now: datetime) -> list[Problem]:
         *(problem for item in state.listeners for problem in _listener_rules(state, item)),
         *_port_rules(state),
         *_certificate_rules(state, now),
+        *_pair_rules(state),
         *_sharing_rules(state),
         *_sni_rules(state),
         *_coverage_rules(state),
@@ -175,9 +179,27 @@ def _validity_rules(certificate: CertificateMaterial, now: datetime) -> Iterator
 
 
 def _served_fingerprints(state: DesiredState) -> set[str]:
-    used = {binding.certificate for binding in state.sni_bindings}
-    used |= {state.certificate_for(item) for item in state.enabled_listeners if item.is_encrypted}
-    return used - {""}
+    chosen = {binding.certificate for binding in state.sni_bindings}
+    chosen |= {state.certificate_for(item) for item in state.enabled_listeners if item.is_encrypted}
+    return {fingerprint for item in chosen for fingerprint in state.pair_of(item)}
+
+
+def _pair_rules(state: DesiredState) -> Iterator[Problem]:
+    """Of two certificates with one kind of key the daemons would show only the last."""
+    for fingerprint in state.used_fingerprints:
+        certificate = state.certificate(fingerprint)
+        companion = state.certificate(certificate.companion) if certificate else None
+        if certificate is None or companion is None:
+            continue
+        labels: dict[str, Param] = {"label": certificate.label, "companion": companion.label}
+        if companion.companion != fingerprint:
+            yield Problem("pair.one_sided", subject=fingerprint, params=labels)
+        elif {certificate.key_algorithm, companion.key_algorithm} != set(KeyAlgorithm):
+            keys: dict[str, Param] = {
+                "key": certificate.key_algorithm,
+                "companion_key": companion.key_algorithm,
+            }
+            yield Problem("pair.same_algorithm", subject=fingerprint, params=labels | keys)
 
 
 def _sharing_rules(state: DesiredState) -> Iterator[Problem]:
@@ -189,10 +211,11 @@ def _sharing_rules(state: DesiredState) -> Iterator[Problem]:
             continue
         fingerprint = state.certificate_for(listener)
         first = chosen.setdefault(definition.protocol, listener)
-        if state.certificate_for(first) != fingerprint:
+        if not state.is_same_pair(state.certificate_for(first), fingerprint):
             params = {"other": first.service}
             yield Problem("certificate.shared_by_protocol", subject=listener.service, params=params)
-        if state.sni_bindings and fingerprint != state.default_certificate:
+        is_default = state.is_same_pair(fingerprint, state.default_certificate)
+        if state.sni_bindings and not is_default:
             yield Problem("certificate.own_with_sni", subject=listener.service)
 
 
@@ -200,32 +223,34 @@ def _sni_rules(state: DesiredState) -> Iterator[Problem]:
     for binding in state.sni_bindings:
         if len(binding.host_name) > 253 or not _HOST_NAME.fullmatch(binding.host_name):
             yield Problem("sni.name_invalid", subject=binding.host_name)
-        certificate = state.certificate(binding.certificate)
-        if certificate and not is_covered(binding.host_name, certificate.names):
-            yield Problem(
-                "sni.name_not_covered",
-                Severity.WARNING,
-                binding.host_name,
-                {"label": certificate.label},
-            )
+        for certificate in map(state.certificate, state.pair_of(binding.certificate)):
+            if certificate and not is_covered(binding.host_name, certificate.names):
+                yield Problem(
+                    "sni.name_not_covered",
+                    Severity.WARNING,
+                    binding.host_name,
+                    {"label": certificate.label},
+                )
 
 
 def _coverage_rules(state: DesiredState) -> Iterator[Problem]:
     """Clients verify the name they connect to; by default that is the server's host name."""
+    if any(binding.host_name == state.host_name for binding in state.sni_bindings):
+        return
     told: set[str] = set()
     for listener in state.enabled_listeners:
-        certificate = state.certificate(state.certificate_for(listener))
-        if not listener.is_encrypted or certificate is None or certificate.fingerprint in told:
-            continue
-        told.add(certificate.fingerprint)
-        bound = {binding.host_name for binding in state.sni_bindings}
-        if state.host_name not in bound and not is_covered(state.host_name, certificate.names):
-            yield Problem(
-                "certificate.name_not_covered",
-                Severity.WARNING,
-                listener.service,
-                {"label": certificate.label, "host_name": state.host_name},
-            )
+        served = state.pair_of(state.certificate_for(listener)) if listener.is_encrypted else ()
+        for certificate in map(state.certificate, served):
+            if certificate is None or certificate.fingerprint in told:
+                continue
+            told.add(certificate.fingerprint)
+            if not is_covered(state.host_name, certificate.names):
+                yield Problem(
+                    "certificate.name_not_covered",
+                    Severity.WARNING,
+                    listener.service,
+                    {"label": certificate.label, "host_name": state.host_name},
+                )
 
 
 def _reachability_rules(state: DesiredState) -> Iterator[Problem]:

@@ -71,6 +71,10 @@ class CertificateMaterial:
     key_pem: str = field(default="", repr=False)
     # What a state without PEM remembers of the chain; see ``chain_digest``.
     known_chain: str = ""
+    # The certificate served beside this one, to clients that want the other kind of key.
+    companion: str = ""
+    # ``rsa`` or ``ecdsa``; anything else cannot be one of a pair.
+    key_algorithm: str = ""
 
     @property
     def chain_digest(self) -> str:
@@ -90,6 +94,8 @@ class CertificateMaterial:
             "not_before": self.not_before.isoformat(),
             "not_after": self.not_after.isoformat(),
             "chain_digest": self.chain_digest,
+            "companion": self.companion,
+            "key_algorithm": self.key_algorithm,
         }
         if with_pem:
             shown |= {"leaf_pem": self.leaf_pem, "chain_pem": self.chain_pem}
@@ -133,17 +139,34 @@ class DesiredState:
         """Return the fingerprint a client without SNI should see here; empty if there is none."""
         return listener.certificate or self.default_certificate
 
+    def pair_of(self, fingerprint: str) -> tuple[str, ...]:
+        """Return what is served where this certificate is wanted: it, and its companion."""
+        certificate = self.certificate(fingerprint)
+        companion = certificate.companion if certificate else ""
+        return tuple(item for item in (fingerprint, companion) if item)
+
+    def is_same_pair(self, one: str, other: str) -> bool:
+        """Tell whether clients are shown the same, whichever of the two is wanted."""
+        return set(self.pair_of(one)) == set(self.pair_of(other))
+
     @property
     def enabled_listeners(self) -> tuple[ListenerState, ...]:
         """Return the listeners that should be open."""
         return tuple(item for item in self.listeners if item.is_enabled)
 
     @property
+    def chosen_fingerprints(self) -> tuple[str, ...]:
+        """Return every fingerprint that is wanted somewhere, sorted; companions come with them."""
+        chosen = {binding.certificate for binding in self.sni_bindings}
+        chosen |= {item.certificate for item in self.enabled_listeners if item.is_encrypted}
+        return tuple(sorted((chosen | {self.default_certificate}) - {""}))
+
+    @property
     def used_fingerprints(self) -> tuple[str, ...]:
-        """Return every fingerprint that some file needs, sorted."""
-        used = {binding.certificate for binding in self.sni_bindings}
-        used |= {item.certificate for item in self.enabled_listeners if item.is_encrypted}
-        return tuple(sorted((used | {self.default_certificate}) - {""}))
+        """Return every fingerprint that some file needs, companions too, sorted."""
+        return tuple(
+            sorted({item for chosen in self.chosen_fingerprints for item in self.pair_of(chosen)})
+        )
 
     def with_certificates(self, certificates: Iterable[CertificateMaterial]) -> DesiredState:
         """Return the same state with this certificate material instead."""
@@ -274,4 +297,7 @@ def _material(value: Mapping[str, object]) -> CertificateMaterial:
         chain_pem=chain_pem,
         key_pem=_text(value, "key_pem"),
         known_chain="" if chain_pem else _text(value, "chain_digest"),
+        # States of before there were pairs have neither.
+        companion=_text(value, "companion"),
+        key_algorithm=_text(value, "key_algorithm"),
     )

@@ -97,6 +97,19 @@ def public_key_id(key: PrivateKeyTypes | PublicKeyTypes) -> str:
     return hashlib.sha256(encoded).hexdigest()
 
 
+class KeyAlgorithm(StrEnum):
+    """The algorithms a mail server can serve side by side, for a client's own choice."""
+
+    RSA = "rsa"
+    ECDSA = "ecdsa"
+
+
+def algorithm_of(description: str) -> KeyAlgorithm | None:
+    """Return the algorithm of a key as :func:`describe_key` tells it; None for any other."""
+    first = description.partition(" ")[0].lower()
+    return next((item for item in KeyAlgorithm if item == first), None)
+
+
 def describe_key(public_key: PublicKeyTypes) -> str:
     """Return a stable short text for a public key: ``RSA 2048``, ``ECDSA P-256``, ``Ed25519``."""
     match public_key:

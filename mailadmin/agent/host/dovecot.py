@@ -88,16 +88,16 @@ class DovecotHost:
 
     def _check_is_effective(self, config: Path, dropin: str) -> None:
         """Refuse when another file, read later, overrides ours or ours is not read at all."""
-        for line in dropin.splitlines():
-            name, _, value = line.partition(" = ")
-            if name not in {"ssl_cert", "ssl_server_cert_file"}:
-                continue
-            # All settings, since 2.4 answers nothing when asked for this one alone.
-            done = self._doveconf(config, "-a")
-            found = [path for path, _ in read_settings(done.output).certificate_files()]
-            if found != [value.strip().lstrip("<")]:
-                raise AgentError.because("dovecot.dropin_overridden", name, found=str(found)[:200])
+        wanted = [path for path, _ in read_settings(dropin).certificate_files()]
+        if not wanted:
             return
+        # All settings, since 2.4 answers nothing when asked for one alone.
+        done = self._doveconf(config, "-a")
+        found = [path for path, _ in read_settings(done.output).certificate_files()]
+        if found != wanted:
+            is_new = version_numbers(self.version()) >= (2, 4)
+            name = "ssl_server_cert_file" if is_new else "ssl_cert"
+            raise AgentError.because("dovecot.dropin_overridden", name, found=str(found)[:200])
 
     def reread(self) -> None:
         """Make Dovecot parse its files again without a reload: new connections follow, no

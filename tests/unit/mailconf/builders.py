@@ -47,6 +47,14 @@ def certificate(label: str, *names: str, **values: Any) -> CertificateMaterial:
     return replace(usual, **values)
 
 
+def pair_up(rsa: CertificateMaterial, ecdsa: CertificateMaterial) -> dict[str, CertificateMaterial]:
+    """Return the two by their labels, each the other's companion."""
+    return {
+        rsa.label: replace(rsa, companion=ecdsa.fingerprint, key_algorithm="rsa"),
+        ecdsa.label: replace(ecdsa, companion=rsa.fingerprint, key_algorithm="ecdsa"),
+    }
+
+
 def bind(host_name: str, label: str) -> SniBinding:
     """Return a binding of the name to the certificate of this label."""
     return SniBinding(host_name, fingerprint(label))

@@ -12,7 +12,7 @@ from mailadmin.mailconf import dovecot, material, postfix
 from mailadmin.mailconf.postfix import PostfixFiles
 from mailadmin.mailconf.services import SERVICES, TlsMode
 from mailadmin.mailconf.state import DesiredState
-from tests.unit.mailconf.builders import LIVE, bind, certificate, fingerprint, listener
+from tests.unit.mailconf.builders import LIVE, bind, certificate, fingerprint, listener, pair_up
 
 FOLDER = Path(__file__).parents[2] / "golden"
 CASES = sorted(path.parent.name for path in FOLDER.glob("cases/*/state.toml"))
@@ -90,6 +90,11 @@ def write_text(path: Path, text: str) -> None:
 
 def _read_state(values: dict[str, Any]) -> DesiredState:
     chosen = values.get("default_certificate", "")
+    certificates = {
+        label: certificate(label, *names) for label, names in values.get("certificates", {}).items()
+    }
+    for label, other in values.get("pairs", {}).items():
+        certificates |= pair_up(certificates[label], certificates[other])
     return DesiredState(
         host_name="mail.example.test",
         listeners=tuple(
@@ -101,9 +106,7 @@ def _read_state(values: dict[str, Any]) -> DesiredState:
             for service in SERVICES
         ),
         default_certificate=fingerprint(chosen) if chosen else "",
-        certificates=tuple(
-            certificate(label, *names) for label, names in values.get("certificates", {}).items()
-        ),
+        certificates=tuple(certificates.values()),
         sni_bindings=tuple(bind(*item) for item in values.get("sni", {}).items()),
         tls_profile=values.get("tls_profile", "intermediate"),
     )

@@ -30,6 +30,8 @@ def certificates(draw: st.DrawFn, label: str) -> CertificateMaterial:
         leaf_pem=draw(texts),
         chain_pem=draw(texts),
         key_pem=draw(texts),
+        companion=draw(st.sampled_from(["", *map(fingerprint, LABELS)])),
+        key_algorithm=draw(st.sampled_from(["", "rsa", "ecdsa"])),
     )
 
 

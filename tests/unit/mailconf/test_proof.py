@@ -88,7 +88,8 @@ def test_a_listener_on_every_address_is_asked_on_the_loopback() -> None:
 def test_an_expectation_knows_its_conversation_and_its_key() -> None:
     expected = expect("sieve", sni_name="a.test")
     assert expected.protocol is Protocol.SIEVE
-    assert expected.key == ("sieve", "192.0.2.1", 4190, "a.test")
+    assert expected.key == ("sieve", "192.0.2.1", 4190, "a.test", "")
+    assert replace(expected, key_algorithm="rsa").key != expected.key
 
 
 def test_an_expectation_survives_json() -> None:

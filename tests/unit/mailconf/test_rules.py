@@ -22,10 +22,12 @@ from tests.unit.mailconf.builders import (
     fingerprint,
     listener,
     make_state,
+    pair_up,
 )
 
 MAIL, OFFICE = fingerprint("mail"), fingerprint("office")
 TWO = (certificate("mail"), certificate("office"))
+PAIR = pair_up(certificate("mail"), certificate("mail-ec"))
 SOUND = all_open(certificates=TWO)
 NAMED = replace(SOUND, sni_bindings=(bind("mail.example.test", "office"),))
 EVERY_IPV4 = str(ipaddress.IPv4Address(0))
@@ -89,6 +91,22 @@ BREACHES: dict[str, tuple[DesiredState, str, str]] = {
         changed("imap", changed("imaps", NAMED, certificate=OFFICE), certificate=OFFICE),
         "error",
         "imaps",
+    ),
+    "pair.same_algorithm": (
+        replace(
+            SOUND,
+            certificates=(
+                PAIR["mail"],
+                replace(PAIR["mail-ec"], key_algorithm="rsa"),
+            ),
+        ),
+        "error",
+        MAIL,
+    ),
+    "pair.one_sided": (
+        replace(SOUND, certificates=(PAIR["mail"], replace(PAIR["mail-ec"], companion=""))),
+        "error",
+        MAIL,
     ),
     "sni.name_invalid": (
         replace(SOUND, sni_bindings=(bind("../x", "mail"),)),
