@@ -5,6 +5,7 @@ Every function costs a fixed number of queries, however many listeners and names
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -15,6 +16,7 @@ from mailadmin.mailconf.rules import check_state
 from mailadmin.mailconf.services import SERVICES, TlsMode
 from mailadmin.mailconf.state import CertificateMaterial, DesiredState, ListenerState
 from mailadmin.mailconf.state import SniBinding as BindingState
+from mailadmin.pki.keys import algorithm_of
 from mailadmin.pki.problems import Problem
 from mailadmin.servers.models import MailServer
 
@@ -29,16 +31,15 @@ class Wanted:
     server: MailServer
     listeners: tuple[Listener, ...]
     bindings: tuple[SniBinding, ...]
+    # What is served beside the certificates that the rows name.
+    companions: tuple[Certificate, ...] = ()
 
     @property
     def certificates(self) -> dict[str, Certificate]:
-        """Return every certificate the rows name, by fingerprint, in a fixed order."""
-        named = [
-            self.server.default_certificate,
-            *(listener.certificate for listener in self.listeners),
-            *(binding.certificate for binding in self.bindings),
-        ]
-        found = {item.fingerprint: item for item in named if item is not None}
+        """Return every certificate the rows name and their companions, by fingerprint, in a fixed
+        order."""
+        named = _named(self.server, self.listeners, self.bindings)
+        found = {item.fingerprint: item for item in (*named, *self.companions)}
         return dict(sorted(found.items()))
 
     def as_state(self) -> DesiredState:
@@ -52,20 +53,42 @@ class Wanted:
                 BindingState(binding.host_name, binding.certificate.fingerprint)
                 for binding in self.bindings
             ),
-            certificates=tuple(map(certificate_material, self.certificates.values())),
+            certificates=tuple(self._materials()),
         )
+
+    def _materials(self) -> Iterator[CertificateMaterial]:
+        fingerprints = {item.pk: name for name, item in self.certificates.items()}
+        for item in self.certificates.values():
+            companion = fingerprints.get(item.companion_id, "") if item.companion_id else ""
+            yield certificate_material(item, companion)
 
 
 def read_wanted(server: MailServer) -> Wanted:
     """Read the rows of the server: listeners in the order of the registry, names by alphabet."""
     listeners = Listener.objects.filter(server=server).select_related("certificate")
     bindings = SniBinding.objects.filter(server=server).select_related("certificate")
+    # Not the database's order, which depends on its language: the digest is over this one.
+    in_order = tuple(sorted(bindings, key=lambda item: item.host_name))
+    in_registry = tuple(sorted(listeners, key=lambda item: _ORDER[item.service]))
+    named = _named(server, in_registry, in_order)
+    companions = {item.companion_id for item in named} - {None}
     return Wanted(
         server=server,
-        listeners=tuple(sorted(listeners, key=lambda item: _ORDER[item.service])),
-        # Not the database's order, which depends on its language: the digest is over this one.
-        bindings=tuple(sorted(bindings, key=lambda item: item.host_name)),
+        listeners=in_registry,
+        bindings=in_order,
+        companions=tuple(Certificate.objects.filter(pk__in=companions)) if companions else (),
     )
+
+
+def _named(
+    server: MailServer, listeners: Iterable[Listener], bindings: Iterable[SniBinding]
+) -> list[Certificate]:
+    named = [
+        server.default_certificate,
+        *(listener.certificate for listener in listeners),
+        *(binding.certificate for binding in bindings),
+    ]
+    return [item for item in named if item is not None]
 
 
 def desired_state(server: MailServer) -> DesiredState:
@@ -125,8 +148,11 @@ def listener_state(listener: Listener) -> ListenerState:
     )
 
 
-def certificate_material(certificate: Certificate) -> CertificateMaterial:
-    """Return the public parts of a certificate as the agent is told them."""
+def certificate_material(certificate: Certificate, companion: str = "") -> CertificateMaterial:
+    """Return the public parts of a certificate as the agent is told them.
+
+    ``companion`` is the fingerprint of what is served beside it.
+    """
     return CertificateMaterial(
         fingerprint=certificate.fingerprint,
         label=certificate.label,
@@ -135,6 +161,8 @@ def certificate_material(certificate: Certificate) -> CertificateMaterial:
         not_after=certificate.not_after,
         leaf_pem=certificate.leaf_pem,
         chain_pem=certificate.chain_pem,
+        companion=companion,
+        key_algorithm=str(algorithm_of(certificate.key_description) or ""),
     )
 
 

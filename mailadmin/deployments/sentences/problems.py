@@ -8,7 +8,7 @@ from typing import Any
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from mailadmin.listeners.sentences import address_words, subject_words
+from mailadmin.listeners.sentences import address_words, key_words, subject_words
 from mailadmin.listeners.sentences import say_problem as say_listener_problem
 from mailadmin.mailconf.services import SERVICES
 from mailadmin.pki.problems import Problem
@@ -237,11 +237,7 @@ def say_problem(problem: Problem | Mapping[str, Any]) -> str:
     except KeyError:
         # A newer agent may leave out or rename a parameter; the code still says which fault it is.
         return told.code
-    return (
-        said
-        if told.severity != "error" or "sni_name" not in told.params
-        else _with_name(said, told)
-    )
+    return _with_question(said, told) if told.severity == "error" else said
 
 
 def _words(problem: Problem) -> dict[str, object]:
@@ -270,5 +266,10 @@ def _say_code(code: str, subject: str) -> str:
     return said if said != code else code
 
 
-def _with_name(said: str, problem: Problem) -> str:
-    return f"{said} ({problem.params['sni_name']})"
+def _with_question(said: str, problem: Problem) -> str:
+    """Add what was asked for: a host name, a kind of key, or both."""
+    asked = [str(problem.params.get("sni_name", ""))]
+    if "key_algorithm" in problem.params:
+        asked.append(key_words(str(problem.params["key_algorithm"])))
+    words = ", ".join(item for item in asked if item)
+    return f"{said} ({words})" if words else said

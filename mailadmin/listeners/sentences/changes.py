@@ -8,7 +8,7 @@ from typing import Any
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from mailadmin.listeners.sentences.words import address_words, service_words
+from mailadmin.listeners.sentences.words import address_words, key_words, service_words
 from mailadmin.mailconf.plan import Change
 from mailadmin.mailconf.services import TlsMode
 from mailadmin.mailconf.state import ANY_ADDRESS
@@ -17,6 +17,7 @@ from mailadmin.servers.sentences import profile_words
 
 _Params = Mapping[str, Any]
 _Choose = Callable[[str, _Params], Promise]
+_SIDES = ("before", "after")
 _SHORT = 8  # digits of a fingerprint that tell two certificates of one name apart
 
 
@@ -90,6 +91,18 @@ CHANGES: dict[str, Promise | _Choose] = {
     "listener.login_required": _("%(who)s will ask for a login."),
     "listener.certificate_changed": _choose_certificate,
     "certificate.chain_changed": _choose_chain,
+    "pair.made": _(
+        "Wherever %(label)s is served, %(after)s will be served beside it, to clients that want "
+        "%(key_words)s."
+    ),
+    "pair.changed": _(
+        "Beside %(label)s, clients that want %(key_words)s will be shown %(after)s instead of "
+        "%(before)s."
+    ),
+    "pair.dissolved": _(
+        "%(before)s will no longer be served beside %(label)s: clients that know only "
+        "%(key_words)s will not connect."
+    ),
     "sni.bound": _("Clients that ask for %(name)s will be shown %(after)s."),
     "sni.unbound": _(
         "Clients that ask for %(name)s will be shown what all others are shown, "
@@ -114,9 +127,22 @@ def _words(code: str, subject: str, params: _Params) -> dict[str, object]:
         words |= {side: profile_words(params[side]) for side in ("before", "after")}
     elif code == "host_name.changed":
         words |= {side: both_forms(params[side]) for side in ("before", "after")}
+    elif code.startswith("pair."):
+        words |= _pair(subject, params)
     elif "after_fingerprint" in params:
         words |= _certificates(params)
     return words
+
+
+def _pair(subject: str, params: _Params) -> dict[str, str]:
+    """Name all certificates with the start of their fingerprints: a pair has the same names."""
+    named = {side: f"{_name(params, side)} ({_short(params, side)})" for side in _SIDES}
+    label = f"{params['label'] or subject[: 2 * _SHORT]} ({subject[:_SHORT]})"
+    return named | {"label": label, "key_words": key_words(str(params["key"]))}
+
+
+def _short(params: _Params, side: str) -> str:
+    return str(params[f"{side}_fingerprint"][:_SHORT])
 
 
 def _certificates(params: _Params) -> dict[str, str]:
@@ -124,10 +150,7 @@ def _certificates(params: _Params) -> dict[str, str]:
     before, after = _name(params, "before"), _name(params, "after")
     named = {"before": before, "after": after, "label": after}
     if before == after:
-        named |= {
-            side: f"{named[side]} ({params[f'{side}_fingerprint'][:_SHORT]})"
-            for side in ("before", "after")
-        }
+        named |= {side: f"{named[side]} ({_short(params, side)})" for side in _SIDES}
     return named
 
 

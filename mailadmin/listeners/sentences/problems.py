@@ -10,7 +10,12 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from mailadmin.accounts.relative_time import exact_words
-from mailadmin.listeners.sentences.words import address_words, service_words, subject_words
+from mailadmin.listeners.sentences.words import (
+    address_words,
+    key_words,
+    service_words,
+    subject_words,
+)
 from mailadmin.mailconf.services import SERVICES
 from mailadmin.pki.names import both_forms
 from mailadmin.pki.problems import Problem
@@ -67,6 +72,15 @@ PROBLEMS: dict[str, Promise] = {
     "certificate.own_with_sni": _(
         "%(who)s cannot have a certificate of its own while host names have theirs: Dovecot "
         "refuses both at once. Let it use the default one, or remove the host names."
+    ),
+    "pair.same_algorithm": _(
+        "%(label)s and %(companion)s cannot be served side by side: one must have an RSA key and "
+        "the other an ECDSA key, and these have %(key_words)s and %(companion_key_words)s. "
+        "Separate them on the page of the certificate."
+    ),
+    "pair.one_sided": _(
+        "%(companion)s should be served beside %(label)s, but is itself meant to stand beside "
+        "another. Separate them on the page of the certificate and choose again."
     ),
     "sni.name_invalid": _(
         "“%(subject)s” is not a host name that can be bound: write it in full, without wildcards."
@@ -138,6 +152,9 @@ def _words(problem: Problem) -> dict[str, object]:
         words["place"] = address_words(str(params["address"]), str(params["port"]))
     if "host_name" in params:
         words["host_name_words"] = both_forms(str(params["host_name"]))
+    for name in ("key", "companion_key"):
+        if name in params:
+            words[f"{name}_words"] = key_words(str(params[name]))
     for name in ("not_after", "not_before"):
         if name in params:
             words[f"{name}_words"] = exact_words(datetime.fromisoformat(str(params[name])))

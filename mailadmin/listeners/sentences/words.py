@@ -121,3 +121,8 @@ def address_words(address: str, port: int | str) -> str:
     if address == ANY_ADDRESS:
         return f"*:{port}"
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def key_words(algorithm: str) -> str:
+    """Return a kind of key as people write it: RSA, ECDSA."""
+    return algorithm.upper() or str(_("an unknown kind of key"))

@@ -223,6 +223,9 @@ SAMPLES = {
     "host_name": "xn--bcher-kva.example",
     "name": "x y",
     "not_after": "2026-01-01T00:00:00+00:00",
+    "companion": "b.test",
+    "key": "rsa",
+    "companion_key": "rsa",
     "not_before": "2026-01-01T00:00:00+00:00",
 }
 
@@ -264,3 +267,36 @@ def test_small_words() -> None:
     assert address_words("192.0.2.1", 25) == "192.0.2.1:25"
     assert tls_mode_words("starttls", "smtp") == "STARTTLS offered"
     assert tls_mode_words("starttls") == "STARTTLS required"
+
+
+def test_a_pair_is_told_with_both_fingerprints_and_the_kind_of_key() -> None:
+    rsa = replace(material(OLD), companion=NEW, key_algorithm="rsa")
+    ecdsa = replace(material(NEW), companion=OLD, key_algorithm="ecdsa")
+    alone = replace(BASE, default_certificate=OLD, certificates=(material(OLD), material(NEW)))
+    beside = replace(alone, certificates=(rsa, ecdsa))
+    assert say_all(alone, beside) == [
+        (
+            "Wherever mail.example.org (aaaaaaaa) is served, mail.example.org (bbbbbbbb) will be "
+            "served beside it, to clients that want ECDSA."
+        )
+    ]
+    assert say_all(beside, alone) == [
+        (
+            "mail.example.org (bbbbbbbb) will no longer be served beside mail.example.org "
+            "(aaaaaaaa): clients that know only ECDSA will not connect."
+        )
+    ]
+    other = replace(material("c" * 64), companion=OLD, key_algorithm="ecdsa")
+    swapped = replace(beside, certificates=(replace(rsa, companion="c" * 64), other))
+    assert say_all(beside, swapped) == [
+        (
+            "Beside mail.example.org (aaaaaaaa), clients that want ECDSA will be shown "
+            "mail.example.org (cccccccc) instead of mail.example.org (bbbbbbbb)."
+        )
+    ]
+
+
+def test_two_of_one_kind_side_by_side_are_told_with_their_keys() -> None:
+    params = {"label": "a.test", "companion": "b.test", "key": "rsa", "companion_key": ""}
+    said = say_problem(Problem("pair.same_algorithm", subject=OLD, params=params))
+    assert "and these have RSA and an unknown kind of key" in said
