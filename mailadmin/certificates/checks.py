@@ -8,7 +8,7 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error
 
-from mailadmin.certificates.master_key import CustodyProblem, read_master_key
+from mailadmin.certificates.master_key import CustodyProblem, read_master_keys
 from mailadmin.certificates.sentences import say
 
 
@@ -18,7 +18,7 @@ def check_master_key(
 ) -> list[CheckMessage]:
     """Say why the master key cannot be used; one that is not drawn yet is no fault."""
     try:
-        read_master_key(settings.MASTER_KEY_FILE)
+        read_master_keys(settings.MASTER_KEY_FILE)
     except CustodyProblem as error:
         return [Error(say(error.problem), id="certificates.E001")]
     return []

@@ -1,10 +1,13 @@
 """Uploads that wait for an answer (a password, a confirmation): sealed, short-lived, one person's.
 
 An upload may hold a private key in clear, so it is kept neither in the session nor in the page.
-It lies in a row, encrypted under a key made from the master key *and* a random token; the token
+It lies in a row, encrypted under the master key *and* under a random token; the token
 is only in the page of the person who uploaded, and the row holds just its hash. So a stolen
 database, even with the master key, opens nothing, and an upload that is left alone can be opened
 by nobody once its page is closed. The row goes when the answer came, and after 15 minutes.
+
+There are two layers, the inner under the token and the outer under the master key. So a new master
+key can take the place of the old one (:func:`reseal_upload`) without anybody's token.
 """
 
 from __future__ import annotations
@@ -20,10 +23,18 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from django.db import transaction
 
 from mailadmin.accounts.models import User
-from mailadmin.certificates.custody import NONCE_LENGTH, obtain_master_key
-from mailadmin.certificates.master_key import KEY_LENGTH
+from mailadmin.certificates.custody import (
+    NONCE_LENGTH,
+    Sealed,
+    keep_master_keys,
+    obtain_master_keys,
+    open_sealed,
+    seal,
+)
+from mailadmin.certificates.master_key import KEY_LENGTH, MasterKey
 from mailadmin.certificates.models import SealedUpload
 
 LIFETIME = timedelta(minutes=15)
@@ -35,21 +46,25 @@ class UploadGoneError(LookupError):
     """There is no such upload any more: answered, too old, or another person's."""
 
 
+@transaction.atomic
 def seal_upload(*, user: User, inputs: Sequence[bytes], now: datetime) -> str:
     """Keep the inputs for :data:`LIFETIME` and return the token that opens them again.
 
     Raises ``CustodyProblem`` when there is no usable master key.
     """
+    keep_master_keys()
     drop_expired_uploads(now=now)
     _drop_surplus(user)
     token = secrets.token_urlsafe(_TOKEN_BYTES)
-    nonce = secrets.token_bytes(NONCE_LENGTH)
     packed = json.dumps([base64.b64encode(part).decode() for part in inputs]).encode()
+    nonce = secrets.token_bytes(NONCE_LENGTH)
+    inner = nonce + _cipher(token).encrypt(nonce, packed, None)
+    sealed = seal(inner, _binding(user.pk), obtain_master_keys()[0])
     SealedUpload.objects.create(
         token_hash=_hash(token),
         user=user,
-        nonce=nonce,
-        ciphertext=_cipher(token).encrypt(nonce, packed, _binding(user)),
+        nonce=sealed.nonce,
+        ciphertext=sealed.ciphertext,
         expires_at=now + LIFETIME,
     )
     return token
@@ -57,16 +72,30 @@ def seal_upload(*, user: User, inputs: Sequence[bytes], now: datetime) -> str:
 
 def open_upload(*, user: User, token: str, now: datetime) -> list[bytes]:
     """Return the inputs of an upload. Raises :class:`UploadGoneError`, or ``CustodyProblem``."""
-    row = SealedUpload.objects.filter(
-        token_hash=_hash(token), user=user, expires_at__gt=now
-    ).first()
-    if row is None:
-        raise UploadGoneError
-    try:
-        packed = _cipher(token).decrypt(bytes(row.nonce), bytes(row.ciphertext), _binding(user))
-    except InvalidTag:  # the master key was replaced in between
-        raise UploadGoneError from None
-    return [base64.b64decode(part) for part in json.loads(packed)]
+    rows = SealedUpload.objects.filter(token_hash=_hash(token), user=user, expires_at__gt=now)
+    row = rows.first()
+    while row is not None:
+        inner = _open_outer(row, obtain_master_keys())
+        if inner is not None:
+            return _open_inner(inner, token)
+        # Its master key may have been retired since the row was read.
+        row = rows.exclude(nonce=row.nonce).first()
+    raise UploadGoneError  # or sealed with a master key that is not here any more
+
+
+def needs_resealing(row: SealedUpload, masters: Sequence[MasterKey]) -> bool:
+    """Tell whether only an older master key opens the upload; one that none opens is lost."""
+    return _open_outer(row, masters[:1]) is None and _open_outer(row, masters[1:]) is not None
+
+
+def reseal_upload(row: SealedUpload, masters: Sequence[MasterKey]) -> bool:
+    """Put the newest master key in place of the older one; tell whether that was to be done."""
+    inner = _open_outer(row, masters[1:])
+    if inner is None or _open_outer(row, masters[:1]) is not None:
+        return False
+    sealed = seal(inner, _binding(row.user_id), masters[0])
+    rows = SealedUpload.objects.filter(pk=row.pk, nonce=row.nonce)
+    return rows.update(nonce=sealed.nonce, ciphertext=sealed.ciphertext) > 0
 
 
 def drop_upload(*, user: User, token: str) -> None:
@@ -88,13 +117,26 @@ def _drop_surplus(user: User) -> None:
         SealedUpload.objects.filter(pk__in=surplus).delete()
 
 
+def _open_outer(row: SealedUpload, masters: Sequence[MasterKey]) -> bytes | None:
+    sealed = Sealed(bytes(row.nonce), bytes(row.ciphertext))
+    return open_sealed(sealed, _binding(row.user_id), masters)
+
+
+def _open_inner(inner: bytes, token: str) -> list[bytes]:
+    try:
+        packed = _cipher(token).decrypt(inner[:NONCE_LENGTH], inner[NONCE_LENGTH:], None)
+    except InvalidTag:  # the row's hash was changed to that of another token
+        raise UploadGoneError from None
+    return [base64.b64decode(part) for part in json.loads(packed)]
+
+
 def _cipher(token: str) -> AESGCM:
-    derive = HKDF(SHA256(), KEY_LENGTH, salt=None, info=b"mailadmin upload " + token.encode())
-    return AESGCM(derive.derive(obtain_master_key()))
+    derive = HKDF(SHA256(), KEY_LENGTH, salt=None, info=b"mailadmin upload")
+    return AESGCM(derive.derive(token.encode()))
 
 
-def _binding(user: User) -> bytes:
-    return f"upload of user {user.pk}".encode()
+def _binding(user_id: int) -> bytes:
+    return f"upload of user {user_id}".encode()
 
 
 def _hash(token: str) -> str:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from pathlib import Path
 from threading import Barrier
 from typing import Any
 
@@ -20,10 +21,13 @@ django.setup()
 
 from django.core.cache import cache  # noqa: E402  # after the setup, like all below
 from django.db import connection, transaction  # noqa: E402
+from django.utils import timezone  # noqa: E402
 
 from mailadmin.accounts.roles import Role  # noqa: E402
 from mailadmin.audit.models import AuditEvent  # noqa: E402
-from mailadmin.certificates.models import Certificate  # noqa: E402
+from mailadmin.certificates.custody import open_key_pem, seal_key  # noqa: E402
+from mailadmin.certificates.models import Certificate, PrivateKey  # noqa: E402
+from mailadmin.certificates.sealed_uploads import open_upload, seal_upload  # noqa: E402
 from mailadmin.deployments.models import Deployment, Plan  # noqa: E402
 from mailadmin.deployments.runner import applying  # noqa: E402
 from mailadmin.deployments.services import next_number, request_deployment  # noqa: E402
@@ -35,6 +39,7 @@ from mailadmin.listeners.services.editing import (  # noqa: E402
     enable_listener,
 )
 from mailadmin.mailconf.services import SERVICES  # noqa: E402
+from mailadmin.pki.keys import KeyKind, generate_key  # noqa: E402
 from mailadmin.servers.errors import ChangeRefusedError  # noqa: E402
 from mailadmin.servers.models import MailServer  # noqa: E402
 from mailadmin.servers.services import change_server, lock_server  # noqa: E402
@@ -44,6 +49,7 @@ from tests.server_factories import make_certificate, make_server  # noqa: E402
 from tests.unit.deployments.conftest import ScriptedAgent  # noqa: E402
 
 ACTOR = make_actor()
+_MOST_KEYS = 20  # per thread
 Job = Callable[..., Any]
 JOBS: dict[str, Job] = {}
 
@@ -240,6 +246,36 @@ def run(_number: int, deployment: int) -> bool:
     agent = ScriptedAgent(before_answer=lambda: time.sleep(0.2))
     applying.agent_of = lambda _server: agent  # type: ignore[assignment]  # it only has to answer
     return applying.run_deployment(deployment)
+
+
+# Keys, and a master key that is replaced meanwhile
+
+
+@job
+def prepare_custody(_number: int, username: str, keys: int) -> None:
+    """Store somebody who uploads, and some keys."""
+    make_user(Role.OPERATOR, username)
+    for _ in range(keys):
+        seal_key(generate_key(KeyKind.ECDSA_P256))
+
+
+@job
+def read_and_upload(number: int, stop: str) -> dict[str, int]:
+    """Open every key again and again, and store new ones and uploads, until the file appears."""
+    person = make_user(Role.OPERATOR, f"uploader-{number}")
+    done = {"reads": 0, "keys": 0, "uploads": 0}
+    while not Path(stop).exists():
+        if done["keys"] < _MOST_KEYS:
+            seal_key(generate_key(KeyKind.ECDSA_P256))
+            done["keys"] += 1
+        token = seal_upload(user=person, inputs=[b"mine"], now=timezone.now())
+        for row in list(PrivateKey.objects.all()):
+            open_key_pem(row)
+            done["reads"] += 1
+        assert open_upload(user=person, token=token, now=timezone.now()) == [b"mine"]
+        done["uploads"] += 1
+        time.sleep(0.01)
+    return done
 
 
 # The conversation

@@ -64,12 +64,42 @@ SENTENCES: dict[str, StrPromise] = {
         "was changed. Take their access away: chmod 600 %(path)s"
     ),
     "custody.master_key_unreadable": _(
-        "The master key %(path)s cannot be read, or does not hold 32 bytes in base64. Nothing was "
-        "changed. Check who owns the file, or put it back from your backup."
+        "The master key %(path)s cannot be read, or does not hold 32 bytes in base64 per line. "
+        "Nothing was changed. Check who owns the file, or put it back from your backup."
     ),
     "custody.master_key_not_kept": _(
         "The master key cannot be written to %(path)s, and without it no private key can be "
         "stored. Nothing was changed. Check that the folder exists, is writable and has room."
+    ),
+    "custody.master_key_not_replaced": _(
+        "The new master key cannot be written to %(path)s. The file is as it was, and every "
+        "private key can still be opened. Check who owns the file and its folder, that both are "
+        "writable, and that the file is not mounted by itself; then run this again."
+    ),
+    "custody.rotation_under_way": _(
+        "The master key %(path)s is being replaced by another program just now. Nothing was "
+        "changed here. Wait until that one is done."
+    ),
+    "custody.keys_not_opened": ngettext_lazy(
+        "%(count)d private key cannot be opened with the master key %(path)s, so the master key is "
+        "not replaced: %(labels)s. Every other private key still opens. Put the newest copy of "
+        "that file back from your backup, upload the private key again, or delete its certificate.",
+        "%(count)d private keys cannot be opened with the master key %(path)s, so the master key "
+        "is not replaced: %(labels)s. Every other private key still opens. Put the newest copy of "
+        "that file back from your backup, upload the private keys again, or delete their "
+        "certificates.",
+        "count",
+    ),
+    "custody.master_key_other": _(
+        "The private key (%(key)s) cannot be opened with the master key %(path)s: it was stored "
+        "with the master key %(master_key_id)s, which is not in that file. Perhaps the file is a "
+        "copy from before the master key was replaced. Put the newest copy back from your backup, "
+        "or upload the private key again."
+    ),
+    "custody.key_damaged": _(
+        "The private key (%(key)s) cannot be opened with the master key %(path)s although it was "
+        "stored with it: its row in the database was damaged or changed. Restore the database "
+        "from your backup, or upload the private key again."
     ),
     "custody.key_not_opened": _(
         "The private key (%(key)s) cannot be opened with the master key %(path)s: it was stored "

@@ -7,13 +7,26 @@ import os
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import Mock, patch
 
 import pytest
+from django.db.transaction import TransactionManagementError
 from pytest_django import Settings
 
-from mailadmin.certificates import master_key
-from mailadmin.certificates.custody import obtain_master_key, open_key_pem, seal_key
-from mailadmin.certificates.master_key import CustodyProblem, create_master_key, read_master_key
+from mailadmin.certificates import custody, master_key
+from mailadmin.certificates.custody import (
+    keep_master_keys,
+    obtain_master_keys,
+    open_key_pem,
+    seal_key,
+)
+from mailadmin.certificates.master_key import (
+    CustodyProblem,
+    create_master_key,
+    draw_master_key,
+    read_master_keys,
+    replace_master_keys,
+)
 from mailadmin.certificates.models import PrivateKey
 from mailadmin.certificates.sentences import say
 from mailadmin.pki.keys import KeyKind, generate_key, private_key_to_pem, public_key_id
@@ -73,9 +86,10 @@ def test_a_sealed_key_moved_to_another_row_does_not_open() -> None:
         seal_key(generate_key(KeyKind.ECDSA_P256)),
     )
     one.ciphertext, one.nonce = two.ciphertext, two.nonce
+    one.save()
     with pytest.raises(CustodyProblem) as error:
         open_key_pem(one)
-    assert refusal(error) == "custody.key_not_opened"
+    assert refusal(error) == "custody.key_damaged"
 
 
 def test_a_changed_byte_is_noticed() -> None:
@@ -89,19 +103,20 @@ def test_a_changed_byte_is_noticed() -> None:
 
 def test_the_master_key_is_drawn_once_and_belongs_to_one_account_alone(path: Path) -> None:
     assert not path.exists()
-    first = obtain_master_key()
-    assert len(first) == 32
-    assert base64.b64decode(path.read_text()) == first
+    (first,) = obtain_master_keys()
+    assert len(first.value) == 32
+    assert base64.b64decode(path.read_text()) == first.value
+    assert first.value.hex() not in repr(first) + first.key_id
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-    assert obtain_master_key() == first
+    assert obtain_master_keys() == (first,)
     assert list(path.parent.iterdir()) == [path]
 
 
 def test_many_first_starts_at_once_agree_on_one_master_key(path: Path) -> None:
     with ThreadPoolExecutor(16) as pool:
         keys = set(pool.map(lambda _: create_master_key(path), range(64)))
-    assert keys == {read_master_key(path)}
+    assert keys == {read_master_keys(path)}
     assert list(path.parent.iterdir()) == [path]
 
 
@@ -120,8 +135,39 @@ def test_another_master_key_opens_nothing_and_says_so(path: Path) -> None:
     path.write_text(base64.b64encode(os.urandom(32)).decode())
     with pytest.raises(CustodyProblem) as error:
         open_key_pem(row)
-    assert refusal(error) == "custody.key_not_opened"
+    assert refusal(error) == "custody.master_key_other"
+    assert row.master_key_id in say(error.value.problem)
     assert error.value.__cause__ is None
+
+
+def test_a_key_from_before_master_keys_had_names_is_tried_with_all(path: Path) -> None:
+    key = generate_key(KeyKind.ECDSA_P256)
+    row = seal_key(key)
+    PrivateKey.objects.update(master_key_id="")
+    row.refresh_from_db()
+    replace_master_keys(path, [draw_master_key(), *obtain_master_keys()])
+    assert open_key_pem(row).encode() == private_key_to_pem(key)
+    replace_master_keys(path, [draw_master_key()])
+    with pytest.raises(CustodyProblem) as error:
+        open_key_pem(row)
+    assert refusal(error) == "custody.key_not_opened"
+
+
+def test_the_newest_master_key_seals_and_every_one_opens(path: Path) -> None:
+    one, two = (generate_key(KeyKind.ECDSA_P256) for _ in range(2))
+    first = seal_key(one)
+    replace_master_keys(path, [draw_master_key(), *obtain_master_keys()])
+    second = seal_key(two)
+    newest, oldest = obtain_master_keys()
+    assert (first.master_key_id, second.master_key_id) == (oldest.key_id, newest.key_id)
+    assert open_key_pem(first).encode() == private_key_to_pem(one)
+    assert open_key_pem(second).encode() == private_key_to_pem(two)
+
+
+def test_sealing_outside_of_a_transaction_is_a_mistake() -> None:
+    outside = patch.object(custody, "connection", Mock(in_atomic_block=False))
+    with outside, pytest.raises(TransactionManagementError):
+        keep_master_keys()
 
 
 def test_a_key_that_no_longer_opens_is_healed_by_storing_it_again(path: Path) -> None:
@@ -134,7 +180,7 @@ def test_a_key_that_no_longer_opens_is_healed_by_storing_it_again(path: Path) ->
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644, 0o777])
 def test_a_master_key_that_others_may_read_is_not_used(mode: int, path: Path) -> None:
-    obtain_master_key()
+    obtain_master_keys()
     path.chmod(mode)
     with pytest.raises(CustodyProblem) as error:
         seal_key(generate_key(KeyKind.ECDSA_P256))
@@ -149,7 +195,7 @@ def test_a_file_that_holds_no_master_key_is_refused(content: bytes, path: Path) 
     path.write_bytes(content)
     path.chmod(0o600)
     with pytest.raises(CustodyProblem) as error:
-        obtain_master_key()
+        obtain_master_keys()
     assert refusal(error) == "custody.master_key_unreadable"
     assert path.read_bytes() == content
 
@@ -157,7 +203,7 @@ def test_a_file_that_holds_no_master_key_is_refused(content: bytes, path: Path) 
 def test_a_folder_in_place_of_the_master_key_is_refused(path: Path) -> None:
     path.mkdir(parents=True)
     with pytest.raises(CustodyProblem) as error:
-        obtain_master_key()
+        obtain_master_keys()
     assert refusal(error) == "custody.master_key_unreadable"
 
 
@@ -176,6 +222,6 @@ def test_a_full_disk_leaves_no_half_a_master_key(
 
     monkeypatch.setattr(master_key.os, "fsync", fail)
     with pytest.raises(CustodyProblem) as error:
-        obtain_master_key()
+        obtain_master_keys()
     assert refusal(error) == "custody.master_key_not_kept"
     assert list(path.parent.iterdir()) == []

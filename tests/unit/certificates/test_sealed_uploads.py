@@ -86,3 +86,14 @@ def test_a_person_has_only_a_few_at_once(operator: User, administrator: User) ->
     with pytest.raises(UploadGoneError):
         open_upload(user=operator, token=tokens[0], now=NOW)
     assert open_upload(user=administrator, token=other, now=NOW) == INPUTS
+
+
+def test_a_row_given_the_hash_of_another_token_does_not_open(operator: User) -> None:
+    one, two = (seal_upload(user=operator, inputs=[text], now=NOW) for text in (b"1", b"2"))
+    rows = SealedUpload.objects.order_by("pk")
+    taken = rows[1].token_hash
+    rows[1].delete()
+    SealedUpload.objects.update(token_hash=taken)
+    for token in (one, two):
+        with pytest.raises(UploadGoneError):
+            open_upload(user=operator, token=token, now=NOW)
