@@ -10,7 +10,8 @@ from dataclasses import replace
 
 import pytest
 
-from mailadmin.agent.protocol import Outcome
+from mailadmin.agent import proving
+from mailadmin.agent.protocol import Outcome, StepEvent
 from mailadmin.mailconf.state import CertificateMaterial, DesiredState
 from tests.integration import wire
 from tests.integration.mail_host import SERVICES, MailHost
@@ -161,8 +162,18 @@ def test_a_pair_that_is_not_served_is_not_proven_and_all_is_put_back(
         return write(number, pem | {"default_alt.pem": stranger}, *rest)
 
     monkeypatch.setattr(host.agent.host, "write_generation", write_another)
-    monkeypatch.setattr("mailadmin.agent.proving._PATIENCE", 2.0)
-    report = host.apply(with_pair(host.base, (rsa, ecdsa)), Outcome.ROLLED_BACK)
+    patience = proving._PATIENCE
+    monkeypatch.setattr(proving, "_PATIENCE", 2.0)
+
+    def be_patient_on_the_way_back(event: StepEvent) -> None:
+        if event.code == "restored":
+            monkeypatch.setattr(proving, "_PATIENCE", patience)
+
+    report = host.apply(
+        with_pair(host.base, (rsa, ecdsa)),
+        Outcome.ROLLED_BACK,
+        on_step=be_patient_on_the_way_back,
+    )
     assert report.problem is not None
     assert report.problem.code == "probe.other_certificate"
     assert report.problem.params["key_algorithm"] == "ecdsa"
