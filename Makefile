@@ -63,7 +63,8 @@ coverage: ## check that every branch of the pure parts is tested
 
 fuzz: ## look for inputs that break the pure parts, with new examples each time
 	$(BOOTSTRAP_TESTS)
-	MAILADMIN_EXAMPLES=fresh $(PYTEST) -n 2 --timeout 1200 tests/unit/pki tests/unit/mailconf
+	MAILADMIN_EXAMPLES=fresh MAILADMIN_FUZZ_SECONDS=600 \
+		$(PYTEST) -n 2 --timeout 1200 tests/unit/pki tests/unit/mailconf tests/fuzz
 
 bench: ## measure applying, queueing and the number of queries per page
 	$(BOOTSTRAP_TESTS)

@@ -1,0 +1,1 @@
+"""Looking for uploads that break the reader."""
