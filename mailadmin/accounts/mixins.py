@@ -10,7 +10,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.translation import gettext as _
 
-from mailadmin.accounts.roles import may_change
+from mailadmin.accounts.roles import may_change, may_export_keys
 
 P = ParamSpec("P")
 View = Callable[Concatenate[HttpRequest, P], HttpResponseBase]
@@ -36,6 +36,22 @@ class ChangeRequiredMixin:
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Look at the role before anything else."""
         require_change(request)
+        response: HttpResponseBase = super().dispatch(request, *args, **kwargs)  # type: ignore[misc]  # a mixin for View
+        return response
+
+
+class KeyExportRequiredMixin:
+    """For class-based views: answers 403 unless the person may take private keys out.
+
+    Put it first among the bases.
+    """
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Look at the role before anything else."""
+        if not may_export_keys(request.user):
+            raise PermissionDenied(
+                _("Only an administrator may take a private key out of the panel.")
+            )
         response: HttpResponseBase = super().dispatch(request, *args, **kwargs)  # type: ignore[misc]  # a mixin for View
         return response
 

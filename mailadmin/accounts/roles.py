@@ -46,6 +46,11 @@ def may_change(user: User | AnonymousUser) -> bool:
     return role_of(user) in {Role.OPERATOR, Role.ADMINISTRATOR}
 
 
+def may_export_keys(user: User | AnonymousUser) -> bool:
+    """Tell whether the person may take a private key out of the panel, as a locked file."""
+    return role_of(user) is Role.ADMINISTRATOR
+
+
 def is_administrator(user: User | AnonymousUser) -> bool:
     """Tell whether the person may also change who may log in."""
     return role_of(user) is Role.ADMINISTRATOR

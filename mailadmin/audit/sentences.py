@@ -17,6 +17,7 @@ VERBS: dict[str, Promise] = {
     "certificate.restored": _("brought back certificate"),
     "certificate.found": _("found on the mail server the certificate"),
     "certificate.assigned": _("assigned certificate"),
+    "certificate.key_exported": _("exported the private key of certificate"),
     "certificate.deleted": _("deleted certificate"),
     "authority.trusted": _("put on the list of trusted authorities"),
     "authority.distrusted": _("took off the list of trusted authorities"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from mailadmin.certificates.views import adding, browsing, requests, uploads
+from mailadmin.certificates.views import adding, browsing, exporting, requests, uploads
 
 app_name = "certificates"
 urlpatterns = [
@@ -19,5 +19,6 @@ urlpatterns = [
     path("requests/<int:pk>/cancel/", requests.CancelView.as_view(), name="request_cancel"),
     path("<int:pk>/", browsing.show_certificate, name="detail"),
     path("<int:pk>/download/", browsing.download_certificate, name="download"),
+    path("<int:pk>/export/", exporting.ExportView.as_view(), name="export"),
     path("<int:pk>/delete/", browsing.DeleteView.as_view(), name="delete"),
 ]

@@ -7,7 +7,7 @@ from functools import cached_property
 from django.http import HttpRequest
 from django.utils import timezone
 
-from mailadmin.accounts.roles import is_administrator, may_change
+from mailadmin.accounts.roles import is_administrator, may_change, may_export_keys
 from mailadmin.dashboard.health import Health, read_health
 from mailadmin.listeners.selectors import pending_changes
 from mailadmin.servers.models import MailServer
@@ -42,5 +42,6 @@ def frame(request: HttpRequest) -> dict[str, object]:
     return {
         "frame": Frame(is_known=request.user.is_authenticated),
         "may_change": may_change(request.user),
+        "may_export_keys": may_export_keys(request.user),
         "is_administrator": is_administrator(request.user),
     }

@@ -14,6 +14,7 @@ from mailadmin.accounts.relative_time import exact_words
 from mailadmin.certificates.sentences import (
     certificates,
     chains,
+    exporting,
     keys,
     names,
     requests,
@@ -34,6 +35,7 @@ SENTENCES: dict[str, StrPromise] = {
     **chains.SENTENCES,
     **uploads.SENTENCES,
     **trust.SENTENCES,
+    **exporting.SENTENCES,
 }
 
 _FIELDS: dict[str, StrPromise] = {
