@@ -160,7 +160,13 @@ def seen_as_wanted(state: DesiredState) -> list[Seen]:
 
 def show_as_wanted(expected: Expectation, state: DesiredState, **values: Any) -> Seen:
     """Return a connection that shows what it should, but for the values given."""
-    seen = Seen(expected.service, expected.address, expected.port, expected.sni_name)
+    seen = Seen(
+        expected.service,
+        expected.address,
+        expected.port,
+        expected.sni_name,
+        key_algorithm=expected.key_algorithm,
+    )
     if not expected.is_open:
         closed = {"error": "probe.closed", "error_text": "Connection refused"}
         return replace(seen, **(closed | values))
@@ -199,7 +205,7 @@ def shown_certificate(state: DesiredState, fingerprint: str, **values: Any) -> d
         "not_before": begin.isoformat(),
         "not_after": end.isoformat(),
         "fingerprint": fingerprint,
-        "key": "ECDSA P-256",
+        "key": "RSA 2048" if certificate and certificate.key_algorithm == "rsa" else "ECDSA P-256",
         "is_self_signed": False,
         **values,
     }

@@ -46,6 +46,16 @@ def make_certificate(*names: str, **values: Any) -> Certificate:
     return Certificate.objects.create(**wanted)
 
 
+def make_pair(*names: str, **values: Any) -> tuple[Certificate, Certificate]:
+    """Return a stored RSA and a stored ECDSA certificate that are served side by side."""
+    rsa = make_certificate(*names, **({"key_description": "RSA 2048"} | values))
+    ecdsa = make_certificate(*names)
+    for row, other in ((rsa, ecdsa), (ecdsa, rsa)):
+        row.companion = other
+        row.save(update_fields=["companion"])
+    return rsa, ecdsa
+
+
 def make_server(
     *,
     default_certificate: Certificate | None = None,

@@ -19,6 +19,8 @@ VERBS: dict[str, Promise] = {
     "certificate.assigned": _("assigned certificate"),
     "certificate.key_exported": _("exported the private key of certificate"),
     "certificate.deleted": _("deleted certificate"),
+    "certificate.paired": _("put another one beside certificate"),
+    "certificate.separated": _("took away what stood beside certificate"),
     "authority.trusted": _("put on the list of trusted authorities"),
     "authority.distrusted": _("took off the list of trusted authorities"),
     "authority.fetched": _("fetched from the internet the certificate of"),

@@ -130,6 +130,11 @@ class Certificate(models.Model):
         first = self.names[0] if self.names else self.common_name
         return pki_names.display_name(first) if first else self.fingerprint[:16]
 
+    @property
+    def is_key_known(self) -> bool:
+        """Tell whether its private key is here, or on the mail server that it was found on."""
+        return self.private_key_id is not None or self.origin == self.Origin.FOUND
+
     def days_left(self, now: datetime) -> int:
         """Return whole days until it expires; negative when it has."""
         return (self.not_after - now).days

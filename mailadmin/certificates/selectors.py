@@ -22,13 +22,16 @@ from django.utils.module_loading import import_string
 
 from mailadmin.audit.models import AuditEvent
 from mailadmin.certificates.models import Certificate, CertificateSigningRequest, PrivateKey
+from mailadmin.pki.keys import KeyAlgorithm, algorithm_of
 from mailadmin.pki.names import NameProblem, normalize_host_name
 
 # The rows of the apps above that can name a certificate, by the relations they give it.
 _USES = ("default_for", "listeners", "sni_bindings")
 _IS_USED = Q()
 for _relation in _USES:
+    # A companion is served wherever the other of its pair is wanted.
     _IS_USED |= Q(**{f"{_relation}__isnull": False})
+    _IS_USED |= Q(**{f"companion__{_relation}__isnull": False})
 _MOST_KNOWN_CHAINS = 20
 _MOST_SHOWN = 20
 _ANY_DOMAIN = "invalid"
@@ -40,6 +43,7 @@ class UseKind(StrEnum):
     DEFAULT = "default"
     LISTENER = "listener"
     HOST_NAME = "host_name"
+    BESIDE = "beside"
     SERVED = "served"
 
 
@@ -47,7 +51,8 @@ class UseKind(StrEnum):
 class Use:
     """One place where a certificate is wanted: a mail server, a listener, a host name (SNI).
 
-    ``SERVED`` means that a mail server serves it now, though another one is wanted there.
+    ``BESIDE`` means that its companion is wanted there, ``SERVED`` that a mail server serves it
+    now, though another one is wanted there.
     """
 
     kind: UseKind
@@ -92,6 +97,15 @@ def search(certificates: QuerySet[Certificate], wanted: str) -> QuerySet[Certifi
 
 def find_uses(certificate: Certificate) -> list[Use]:
     """Return every place that needs the certificate and its key."""
+    beside = _find_own_uses(certificate.companion) if certificate.companion else []
+    return [
+        *_find_own_uses(certificate),
+        *(Use(UseKind.BESIDE, use.where) for use in beside),
+        *_find_uses_elsewhere(certificate),
+    ]
+
+
+def _find_own_uses(certificate: Certificate) -> list[Use]:
     servers = certificate.default_for.values_list("host_name", flat=True)
     listeners = certificate.listeners.order_by("port").values_list("service", "port")
     names = certificate.sni_bindings.values_list("host_name", flat=True)
@@ -99,7 +113,6 @@ def find_uses(certificate: Certificate) -> list[Use]:
         *(Use(UseKind.DEFAULT, host) for host in servers),
         *(Use(UseKind.LISTENER, f"{service} ({port})") for service, port in listeners),
         *(Use(UseKind.HOST_NAME, name) for name in names),
-        *_find_uses_elsewhere(certificate),
     ]
 
 
@@ -177,6 +190,37 @@ def find_related(certificate: Certificate) -> list[Certificate]:
         .order_by("-not_before", "-pk")
         .defer("leaf_pem", "chain_pem")[:_MOST_SHOWN]
     )
+
+
+def find_companions(certificate: Certificate, now: datetime) -> list[Certificate]:
+    """Return what could be served beside the certificate: the other kind of key, a name in common,
+    its key at hand, valid, and not one of a pair yet. Those that cover all of its names come first.
+    """
+    algorithm = algorithm_of(certificate.key_description)
+    if algorithm is None or certificate.deleted_at is not None:
+        return []
+    (other,) = set(KeyAlgorithm) - {algorithm}
+    is_key_known = Q(private_key__isnull=False) | Q(origin=Certificate.Origin.FOUND)
+    found = (
+        Certificate.objects.filter(is_key_known, _has_one_of(certificate.names[:_MOST_SHOWN]))
+        .filter(deleted_at=None, companion=None, not_after__gt=now)
+        .filter(key_description__istartswith=f"{other} ")
+        .exclude(pk=certificate.pk)
+        .order_by("-not_before", "-pk")
+        .defer("leaf_pem", "chain_pem")[:_MOST_SHOWN]
+    )
+    wanted = set(certificate.names)
+    return sorted(found, key=lambda item: not wanted <= set(item.names))
+
+
+def _has_one_of(names: Iterable[str]) -> Q:
+    """Match certificates that list one of the names, or the wildcard that covers it."""
+    known = set(names)
+    known |= {f"*.{name.partition('.')[2]}" for name in known if not name.startswith("*.")}
+    query = Q(pk__in=())
+    for name in sorted(known):
+        query |= Q(names__icontains=f'"{name}"')
+    return query
 
 
 def _to_stored_name(typed: str) -> str:

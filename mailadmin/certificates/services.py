@@ -21,6 +21,7 @@ from mailadmin.certificates import selectors
 from mailadmin.certificates.custody import destroy_key_if_unused, open_key_pem, seal_key
 from mailadmin.certificates.errors import CertificateRefusedError
 from mailadmin.certificates.models import Certificate, CertificateSigningRequest, PrivateKey
+from mailadmin.certificates.pairing import dissolve_pair
 from mailadmin.certificates.trust import read_certificates
 from mailadmin.pki.bundle import Verdict
 from mailadmin.pki.certificate import (
@@ -136,6 +137,7 @@ def delete_certificate(*, actor: Actor, certificate: Certificate) -> bool:
         where = ", ".join(f"{use.where} ({use.kind})" for use in uses)
         raise _refusal("certificate.in_use", row, where=where)
     before = _snapshot(row)
+    dissolve_pair(row)
     key, row.private_key = row.private_key, None
     row.deleted_at = timezone.now()
     row.save(update_fields=["private_key", "deleted_at"])
@@ -221,6 +223,7 @@ def _snapshot(row: Certificate) -> dict[str, Any]:
         "intermediates": row.chain_pem.count("-----BEGIN "),
         "is_key_here": row.private_key_id is not None,
         "is_deleted": row.deleted_at is not None,
+        **({"served_beside": row.companion.fingerprint} if row.companion else {}),
     }
 
 

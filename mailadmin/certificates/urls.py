@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from mailadmin.certificates.views import adding, browsing, exporting, requests, uploads
+from mailadmin.certificates.views import adding, browsing, exporting, pairs, requests, uploads
 
 app_name = "certificates"
 urlpatterns = [
@@ -20,5 +20,7 @@ urlpatterns = [
     path("<int:pk>/", browsing.show_certificate, name="detail"),
     path("<int:pk>/download/", browsing.download_certificate, name="download"),
     path("<int:pk>/export/", exporting.ExportView.as_view(), name="export"),
+    path("<int:pk>/pair/", pairs.pair, name="pair"),
+    path("<int:pk>/separate/", pairs.separate, name="separate"),
     path("<int:pk>/delete/", browsing.DeleteView.as_view(), name="delete"),
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -13,6 +14,7 @@ from mailadmin.deployments.evidence import PortEvidence, ShownCertificate, read_
 from mailadmin.deployments.models import Observation, ProbeRun
 from mailadmin.deployments.selectors import observations_of
 from mailadmin.deployments.sentences import say_problem
+from mailadmin.listeners.sentences import key_words
 from mailadmin.mailconf.state import DesiredState, ListenerState
 from mailadmin.pki.problems import Problem
 from mailadmin.servers.models import MailServer
@@ -31,6 +33,17 @@ class ServedListener:
         return next((item for item in self.ports if not item.seen.sni_name), None)
 
     @property
+    def shown(self) -> list[PortEvidence]:
+        """Return the connections that asked for no host name: two where two certificates are
+        served side by side, each asked for by its kind of key."""
+        return [item for item in self.ports if not item.seen.sni_name]
+
+    @property
+    def is_pair(self) -> bool:
+        """Tell whether two certificates are asked for on this port."""
+        return len(self.shown) > 1
+
+    @property
     def named(self) -> list[PortEvidence]:
         """Return the connections that asked for a host name."""
         return [item for item in self.ports if item.seen.sni_name]
@@ -42,13 +55,18 @@ class ServedListener:
 
     @property
     def certificate(self) -> ShownCertificate | None:
-        """Return the leaf that a client without SNI is shown."""
-        return self.plain.certificate if self.plain else None
+        """Return the leaf that a client without SNI is shown; of two, the one that ends first."""
+        shown = [item.certificate for item in self.shown if item.certificate]
+        return min(shown, key=_end) if shown else None
 
     @property
     def is_proven(self) -> bool:
         """Tell whether it was seen, and is what was wanted."""
         return self.plain is not None and not self.problems
+
+
+def _end(shown: ShownCertificate) -> datetime:
+    return shown.not_after or datetime.max.replace(tzinfo=UTC)
 
 
 def read_served(state: DesiredState, run: ProbeRun | None) -> list[ServedListener]:
@@ -87,12 +105,21 @@ def say_served(row: ServedListener) -> str:
         return _("closed")
     if row.certificate is None:
         return _("open, no TLS")
-    return _("%(tls)s, %(name)s, until %(date)s, SHA-256 %(fingerprint)s…") % {
-        "tls": row.plain.seen.tls_version,
-        "name": row.certificate.label,
-        "date": f"{row.certificate.not_after:%Y-%m-%d}" if row.certificate.not_after else "?",
-        "fingerprint": row.certificate.fingerprint[:16],
+    return " / ".join(_say_one(item) for item in row.shown if item.certificate)
+
+
+def _say_one(port: PortEvidence) -> str:
+    certificate = port.certificate
+    if certificate is None:
+        return ""
+    said = _("%(tls)s, %(name)s, until %(date)s, SHA-256 %(fingerprint)s…") % {
+        "tls": port.seen.tls_version,
+        "name": certificate.label,
+        "date": f"{certificate.not_after:%Y-%m-%d}" if certificate.not_after else "?",
+        "fingerprint": certificate.fingerprint[:16],
     }
+    algorithm = port.seen.key_algorithm
+    return f"{key_words(algorithm)}: {said}" if algorithm else said
 
 
 def as_json(
@@ -120,14 +147,41 @@ def _row_json(state: DesiredState, row: ServedListener) -> dict[str, Any]:
             "tls_mode": str(listener.tls_mode),
             "is_login_required": listener.is_login_required,
             "fingerprint": state.certificate_for(listener) if is_encrypted else "",
+            "fingerprint_by_key": _wanted_by_key(state, listener) if is_encrypted else {},
         },
         "served": _served_json(row.plain) if row.plain else None,
-        "served_by_name": {item.seen.sni_name: _served_json(item) for item in row.named},
+        "served_by_key": _by_key(row.shown),
+        "served_by_name": {
+            item.seen.sni_name: _served_json(item)
+            for item in reversed(row.named)  # of two, the one that is wanted, as in "served"
+        },
+        "served_by_name_and_key": _by_name_and_key(row.named),
         "problems": [
             {"code": item.code, "severity": str(item.severity), "message": say_problem(item)}
             for item in row.problems
         ],
     }
+
+
+def _wanted_by_key(state: DesiredState, listener: ListenerState) -> dict[str, str]:
+    """Return both fingerprints of a pair by their kind of key; nothing for one alone."""
+    pair = state.pair_of(state.certificate_for(listener))
+    found = [item for item in map(state.certificate, pair) if item]
+    return {item.key_algorithm: item.fingerprint for item in found} if len(found) > 1 else {}
+
+
+def _by_key(ports: Sequence[PortEvidence]) -> dict[str, Any]:
+    return {
+        item.seen.key_algorithm: _served_json(item) for item in ports if item.seen.key_algorithm
+    }
+
+
+def _by_name_and_key(ports: Sequence[PortEvidence]) -> dict[str, Any]:
+    found: dict[str, list[PortEvidence]] = defaultdict(list)
+    for item in ports:
+        if item.seen.key_algorithm:
+            found[item.seen.sni_name].append(item)
+    return {name: _by_key(items) for name, items in found.items()}
 
 
 def _served_json(port: PortEvidence) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from datetime import datetime
 from mailadmin.certificates.models import Certificate
 from mailadmin.listeners.models import Listener, SniBinding
 from mailadmin.listeners.selectors import Wanted, applied_state, changes_between, read_wanted
-from mailadmin.mailconf.plan import SERVER, Change
+from mailadmin.mailconf.plan import Change
 from mailadmin.mailconf.rules import check_state
 from mailadmin.mailconf.state import DesiredState
 from mailadmin.pki.names import both_forms
@@ -36,11 +36,12 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class ListenerRow:
-    """One service, the certificate a client would be shown, and its findings."""
+    """One service, the certificates a client would be shown, and its findings."""
 
     listener: Listener
     certificate: Certificate | None
     findings: Findings
+    companion: Certificate | None = None
 
     @property
     def state(self) -> str:
@@ -55,6 +56,7 @@ class NameRow:
     host_name: str
     binding: SniBinding | None
     findings: Findings
+    companion: Certificate | None = None
 
     @property
     def both_forms(self) -> str:
@@ -116,14 +118,21 @@ def read_overview(server: MailServer, now: datetime) -> Overview:
                 listener=item,
                 certificate=item.certificate or server.default_certificate,
                 findings=_about({item.service}, changes, problems),
+                companion=wanted.companion_of(item.certificate or server.default_certificate),
             )
             for item in wanted.listeners
         ),
         names=tuple(
-            NameRow(name, names[name], _about({name}, changes, problems)) for name in sorted(names)
+            NameRow(
+                name,
+                binding,
+                _about({name}, changes, problems),
+                wanted.companion_of(binding.certificate if binding else None),
+            )
+            for name, binding in sorted(names.items())
         ),
         general=Findings(
-            changes=tuple(item for item in changes if item.subject == SERVER),
+            changes=tuple(item for item in changes if item.subject not in subjects),
             problems=tuple(item for item in problems if item.subject not in subjects),
         ),
         is_anything_applied=applied is not None,

@@ -42,6 +42,11 @@ class Wanted:
         found = {item.fingerprint: item for item in (*named, *self.companions)}
         return dict(sorted(found.items()))
 
+    def companion_of(self, certificate: Certificate | None) -> Certificate | None:
+        """Return what is served beside a certificate that the rows name."""
+        wanted = certificate.companion_id if certificate else None
+        return next((item for item in self.companions if item.pk == wanted), None)
+
     def as_state(self) -> DesiredState:
         """Return the typed form: public parts only, keys never."""
         return DesiredState(

@@ -62,14 +62,18 @@ def usage_by_certificate(server: MailServer) -> Mapping[str, tuple[Use, ...]]:
 def places_by_certificate(state: DesiredState) -> Mapping[str, set[Place]]:
     """Return, by fingerprint, where the state uses a certificate; closed ports serve none."""
     places: dict[str, set[Place]] = defaultdict(set)
-    if state.default_certificate:
-        places[state.default_certificate].add(Place(UseKind.DEFAULT))
-    for listener in encrypted_listeners(state):
-        fingerprint = state.certificate_for(listener)
-        if fingerprint:
-            places[fingerprint].add(Place(UseKind.LISTENER, listener.service, listener.port))
-    for binding in state.sni_bindings:
-        places[binding.certificate].add(Place(UseKind.NAME, binding.host_name))
+    wanted = [(state.default_certificate, Place(UseKind.DEFAULT))]
+    wanted += [
+        (state.certificate_for(item), Place(UseKind.LISTENER, item.service, item.port))
+        for item in encrypted_listeners(state)
+    ]
+    wanted += [
+        (item.certificate, Place(UseKind.NAME, item.host_name)) for item in state.sni_bindings
+    ]
+    for chosen, place in wanted:
+        # A companion is shown at every place that its certificate is.
+        for fingerprint in state.pair_of(chosen):
+            places[fingerprint].add(place)
     return places
 
 

@@ -145,10 +145,12 @@ def _pair_changes(before: DesiredState, after: DesiredState) -> Iterator[Change]
         old, new = was.get(chosen, ""), now.get(chosen, "")
         if old == new or not kept.isdisjoint({frozenset((chosen, old)), frozenset((chosen, new))}):
             continue
-        # Where the wanted one itself goes, that is told; its companion is if it goes as well.
-        if not new and chosen not in used and old in used:
-            continue
         code = "pair.made" if not old else "pair.changed" if new else "pair.dissolved"
+        if not new and chosen not in used:
+            # That the wanted one itself goes is told elsewhere; its companion may go as well.
+            if old in used:
+                continue
+            code = "pair.gone"
         label = _label(after, chosen) or _label(before, chosen)
         named = _labels(before, old, after, new) | {"label": label}
         companion = after.certificate(new) if new else before.certificate(old)

@@ -13,7 +13,7 @@ from mailadmin.mailconf.services import SERVICES, Service, TlsMode
 
 ANY_ADDRESS = "*"
 DEFAULT_PROFILE = "intermediate"
-
+_OF_PAIRS = ("companion", "key_algorithm")
 
 _Named = TypeVar("_Named")
 
@@ -94,9 +94,9 @@ class CertificateMaterial:
             "not_before": self.not_before.isoformat(),
             "not_after": self.not_after.isoformat(),
             "chain_digest": self.chain_digest,
-            "companion": self.companion,
-            "key_algorithm": self.key_algorithm,
         }
+        # Left out where there is none, so that a snapshot of before keeps its digest.
+        shown |= {name: getattr(self, name) for name in _OF_PAIRS if getattr(self, name)}
         if with_pem:
             shown |= {"leaf_pem": self.leaf_pem, "chain_pem": self.chain_pem}
         if with_key:

@@ -24,6 +24,7 @@ from mailadmin.certificates.trust import read_certificates
 from mailadmin.certificates.verdicts import draw_chain, link_certificates
 from mailadmin.pki.bundle import Verdict
 from mailadmin.pki.certificate import read_certificate
+from mailadmin.pki.keys import KeyAlgorithm, algorithm_of
 from mailadmin.pki.problems import Problem, Severity
 
 PAGE_SIZE = 50
@@ -48,7 +49,7 @@ def show_list(request: HttpRequest) -> HttpResponse:
 @require_safe
 def show_certificate(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one certificate; also a deleted one, whose public part stays for history."""
-    certificate = get_object_or_404(Certificate, pk=pk)
+    certificate = get_object_or_404(Certificate.objects.select_related("companion"), pk=pk)
     leaf = read_certificate(certificate.leaf_pem.encode())
     chain = read_certificates(certificate.chain_pem.encode())
     verdict = judge_stored(leaf, chain, timezone.now())
@@ -59,9 +60,24 @@ def show_certificate(request: HttpRequest, pk: int) -> HttpResponse:
         "links": draw_chain(verdict) or link_certificates(leaf, tuple(chain)),
         "csr": selectors.find_answered_request(certificate),
         "related": selectors.find_related(certificate),
+        **_pair_context(certificate),
         "events": selectors.find_events(certificate),
     }
     return render(request, "certificates/detail.html", context)
+
+
+def _pair_context(certificate: Certificate) -> dict[str, Any]:
+    """Return what is or could be served beside the certificate; nothing for other kinds of key."""
+    algorithm = algorithm_of(certificate.key_description)
+    if algorithm is None or (certificate.deleted_at and not certificate.companion_id):
+        return {"has_pairs": False}
+    (other,) = set(KeyAlgorithm) - {algorithm}
+    candidates = not certificate.companion_id
+    return {
+        "has_pairs": True,
+        "other_kind": other.upper(),
+        "companions": selectors.find_companions(certificate, timezone.now()) if candidates else [],
+    }
 
 
 def _told_problems(certificate: Certificate, verdict: Verdict) -> list[Problem]:

@@ -183,6 +183,7 @@ def _evidence(problem: Problem | None, report: ApplyReport) -> dict[str, Any]:
                 "address": item.address,
                 "port": item.port,
                 "sni_name": item.sni_name,
+                "key_algorithm": item.key_algorithm,
                 "is_open": item.is_open,
                 "tls_version": item.tls_version,
                 "cipher": item.cipher,

@@ -15,7 +15,7 @@ from mailadmin.accounts.templatetags.ui import status
 from mailadmin.deployments import sentences
 from mailadmin.deployments.models import Deployment
 from mailadmin.deployments.sentences import brief, coming, outcomes
-from mailadmin.listeners.sentences import address_words, say_change
+from mailadmin.listeners.sentences import address_words, key_words, say_change
 from mailadmin.mailconf.proof import Seen
 from mailadmin.pki.names import both_forms
 from mailadmin.pki.problems import Problem
@@ -104,6 +104,12 @@ def place(seen: Seen) -> str:
 def host_name_words(name: str) -> str:
     """Return a host name in both forms."""
     return both_forms(name)
+
+
+@register.filter
+def key_name(algorithm: str) -> str:
+    """Return a kind of key as people write it; nothing where none was asked for."""
+    return key_words(algorithm) if algorithm else ""
 
 
 @register.filter

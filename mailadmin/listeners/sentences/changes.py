@@ -99,6 +99,7 @@ CHANGES: dict[str, Promise | _Choose] = {
         "Beside %(label)s, clients that want %(key_words)s will be shown %(after)s instead of "
         "%(before)s."
     ),
+    "pair.gone": _("%(before)s, which is served beside %(label)s now, will not be served either."),
     "pair.dissolved": _(
         "%(before)s will no longer be served beside %(label)s: clients that know only "
         "%(key_words)s will not connect."

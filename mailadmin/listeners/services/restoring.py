@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from django.db import transaction
 
 from mailadmin.audit.actors import Actor
 from mailadmin.audit.services import record_event
+from mailadmin.certificates.errors import CertificateRefusedError
+from mailadmin.certificates.pairing import match_pairs
 from mailadmin.listeners.selectors import applied_state, read_wanted
-from mailadmin.listeners.services.storing import store_state
+from mailadmin.listeners.services.storing import Difference, store_state
 from mailadmin.mailconf.plan import SERVER
 from mailadmin.mailconf.services import SERVICES
 from mailadmin.mailconf.state import DesiredState
@@ -43,6 +45,7 @@ def restore_state(
     """
     row = lock_server(server)
     difference = store_state(read_wanted(row), state)
+    _store_pairs(state, state.chosen_fingerprints, difference)
     if difference:
         record_event(
             actor=actor,
@@ -75,6 +78,8 @@ def undo_change(*, actor: Actor, server: MailServer, subject: str, code: str = "
     # The applied state names the certificates it needs even when they were deleted since.
     target = target.with_certificates((*target.certificates, *applied.certificates))
     difference = store_state(wanted, target)
+    if code.startswith("pair."):
+        _store_pairs(applied, [subject], difference)
     if difference:
         record_event(
             actor=actor,
@@ -86,6 +91,25 @@ def undo_change(*, actor: Actor, server: MailServer, subject: str, code: str = "
             after=difference.after[subject],
         )
     return bool(difference)
+
+
+def _store_pairs(state: DesiredState, fingerprints: Iterable[str], difference: Difference) -> None:
+    """Put the companions of these certificates back to what the state says.
+
+    Raises :class:`ChangeRefusedError` if one was deleted since.
+    """
+    wanted = {item: _companion(state, item) for item in fingerprints}
+    try:
+        changed = match_pairs(wanted)
+    except CertificateRefusedError as refused:
+        raise ChangeRefusedError(*refused.problems) from refused
+    for fingerprint, (before, after) in changed.items():
+        difference.note(fingerprint, {"served_beside": before}, {"served_beside": after})
+
+
+def _companion(state: DesiredState, fingerprint: str) -> str:
+    certificate = state.certificate(fingerprint)
+    return certificate.companion if certificate else ""
 
 
 _Undo = Callable[[DesiredState, DesiredState], DesiredState]
@@ -125,4 +149,7 @@ def _with_binding_of(wanted: DesiredState, applied: DesiredState, host_name: str
 def _object_type(subject: str) -> str:
     if subject == SERVER:
         return "server"
-    return "listener" if subject in SERVICES else "name"
+    if subject in SERVICES:
+        return "listener"
+    # No host name is without a dot, and no fingerprint has one.
+    return "name" if "." in subject else "certificate"

@@ -18,7 +18,7 @@ from mailadmin.listeners import sentences
 from mailadmin.listeners.models import Listener
 from mailadmin.listeners.selectors import desired_state
 from mailadmin.listeners.usage import Use, UseKind, coverage_of, usage_by_certificate
-from mailadmin.mailconf.plan import Change
+from mailadmin.mailconf.plan import SERVER, Change
 from mailadmin.pki.names import both_forms
 from mailadmin.pki.problems import Problem
 from mailadmin.servers.selectors import current_server
@@ -27,12 +27,20 @@ from mailadmin.servers.sentences import profile_words
 register = template.Library()
 
 _CACHE = "certificate_usage"
+# The others about certificates follow from what was uploaded, or from another change.
+_UNDONE = frozenset({"pair.made", "pair.changed", "pair.dissolved"})
 
 
 @register.filter
 def say_change(change: Change | Mapping[str, Any]) -> str:
     """Return a change, or its JSON form, as a sentence."""
     return sentences.say_change(change)
+
+
+@register.filter
+def can_undo(change: Change) -> bool:
+    """Tell whether a change of the server or its certificates can be put back by itself."""
+    return change.subject == SERVER or change.code in _UNDONE
 
 
 @register.filter
