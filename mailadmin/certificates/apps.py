@@ -1,5 +1,8 @@
 """Registers the app with Django."""
 
+import warnings
+
+from cryptography.utils import CryptographyDeprecationWarning
 from django.apps import AppConfig
 from django.core.checks import Tags, register
 
@@ -13,5 +16,11 @@ class CertificatesConfig(AppConfig):
     label = "certificates"
 
     def ready(self) -> None:
-        """Let the system check look at the master key."""
+        """Let the system check look at the master key, and keep the library's asides quiet.
+
+        It warns of odd certificates on standard error, with lines of code. What an administrator
+        has to know of a certificate is in its verdict.
+        """
+        warnings.filterwarnings("ignore", category=CryptographyDeprecationWarning)
+        warnings.filterwarnings("ignore", "Attribute's length must be", UserWarning)
         register(check_master_key, Tags.security)

@@ -77,10 +77,10 @@ def faults(answer: Answer) -> Iterator[str]:
 def is_sentence(text: str, code: str) -> bool:
     """Tell whether a text is a sentence for people.
 
-    It begins like one and is long enough, holds neither its code nor an unfilled parameter, and
+    It begins with a word and is long enough, holds neither its code nor an unfilled parameter, and
     ends with a full stop, or with a command to type.
     """
-    begins_well = re.match(r"[“\"(*]?\w", text) is not None and not text[0].islower()
+    begins_well = re.match(r"[“\"(*]?\w", text) is not None
     ends_well = text.endswith(".") or re.search(r"(example with|access away): \S.*$", text)
     holds_rest = code in text or re.search(r"%\(|\{\w+\}|\bNone\b|Traceback", text)
     return begins_well and bool(ends_well) and not holds_rest and len(text.split()) >= 5
