@@ -35,7 +35,7 @@ SORTS = (
     "pkcs7/amazon-roots.p7b",
     "pkcs7/isrg.pem",
     "x509/accvraiz1.pem",
-    "x509/belgian-eid-invalid-visiblestring.pem",
+    "x509/custom/cp_user_notice_no_explicit_text.pem",
     "x509/bigoid.pem",
     "x509/cryptography.io.pem",
     "x509/cryptography.io.with_garbage.pem",
