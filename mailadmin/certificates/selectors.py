@@ -194,7 +194,7 @@ def find_related(certificate: Certificate) -> list[Certificate]:
 
 def find_companions(certificate: Certificate, now: datetime) -> list[Certificate]:
     """Return what could be served beside the certificate: the other kind of key, a name in common,
-    its key at hand, valid, and not one of a pair yet. Those that cover all of its names come first.
+    its key at hand, valid, and not one of a pair yet. Those with just its names come first.
     """
     algorithm = algorithm_of(certificate.key_description)
     if algorithm is None or certificate.deleted_at is not None:
@@ -210,7 +210,9 @@ def find_companions(certificate: Certificate, now: datetime) -> list[Certificate
         .defer("leaf_pem", "chain_pem")[:_MOST_SHOWN]
     )
     wanted = set(certificate.names)
-    return sorted(found, key=lambda item: not wanted <= set(item.names))
+    return sorted(
+        found, key=lambda item: (not wanted <= set(item.names), wanted != set(item.names))
+    )
 
 
 def _has_one_of(names: Iterable[str]) -> Q:

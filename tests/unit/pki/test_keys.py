@@ -26,8 +26,10 @@ from hypothesis import strategies as st
 from mailadmin.pki import keys
 from mailadmin.pki.der import find_integers
 from mailadmin.pki.keys import (
+    KeyAlgorithm,
     KeyKind,
     KeyProblem,
+    algorithm_of,
     describe_key,
     generate_key,
     key_problems,
@@ -320,3 +322,21 @@ def test_any_bytes_are_a_key_or_refused(content: bytes, password: str | None) ->
     labels = ("PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY")
     for attempt in (content, b"\x30\x82" + content, *(armor(label, content) for label in labels)):
         assert refusal_of(attempt, password).problem.code.startswith("key.")
+
+
+@pytest.mark.parametrize(
+    ("description", "algorithm"),
+    [
+        ("RSA 2048", KeyAlgorithm.RSA),
+        ("RSA 4096", KeyAlgorithm.RSA),
+        ("ECDSA P-256", KeyAlgorithm.ECDSA),
+        ("ECDSA P-384", KeyAlgorithm.ECDSA),
+        ("Ed25519", None),
+        ("DSA 2048", None),
+        ("", None),
+    ],
+)
+def test_the_algorithm_of_a_key_is_known_by_its_description(
+    description: str, algorithm: KeyAlgorithm | None
+) -> None:
+    assert algorithm_of(description) is algorithm

@@ -130,5 +130,5 @@ def test_a_deployment_shows_the_evidence_for_both(
     page = text(client_of("viewer"), deployment.get_absolute_url())
     for certificate, key in zip(pair, ("RSA", "ECDSA"), strict=True):
         assert certificate.fingerprint in page
-        assert f'<span class="text-secondary">{key}</span>' in page
+        assert f'<span class="text-secondary">, {key}</span>' in page
     assert page.count("RSA 2048") >= 2
