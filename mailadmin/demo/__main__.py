@@ -9,12 +9,9 @@ import argparse
 import json
 import os
 import shutil
-import signal
 import sys
-import threading
 import time
 from pathlib import Path
-from types import FrameType
 
 from mailadmin.demo.errors import DemoError
 from mailadmin.demo.files import write_private_file
@@ -25,6 +22,7 @@ from mailadmin.demo.ports import read_panel_port, refuse_taken_port
 from mailadmin.demo.setup import is_prepared, prepare_panel
 from mailadmin.demo.stack import Stack
 from mailadmin.sandbox import paths
+from mailadmin.sandbox.end_request import EndRequest
 
 _USERNAME = "admin"
 
@@ -57,7 +55,7 @@ def refuse_other_users() -> None:
 def run(var: Path) -> None:
     """Run until told to end. Raises DemoError when it cannot start."""
     began = time.monotonic()
-    asked_to_end = _end_on_signals()
+    asked_to_end = EndRequest.on_signals()
     port = read_panel_port(os.environ)
     paths.make_open_folder(var)
     with hold_lock(var):
@@ -108,19 +106,7 @@ def reset(var: Path) -> None:
     _say(f"{var} was removed. The next start begins with an empty panel and mailbox.")
 
 
-def _end_on_signals() -> threading.Event:
-    """Return an event which SIGINT, SIGTERM and SIGHUP set; a second one does nothing more."""
-    asked_to_end = threading.Event()
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        asked_to_end.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, end)
-    return asked_to_end
-
-
-def _wait_for_end(asked_to_end: threading.Event) -> None:
+def _wait_for_end(asked_to_end: EndRequest) -> None:
     while not asked_to_end.wait(0.2):
         if was_make_interrupted():
             asked_to_end.set()

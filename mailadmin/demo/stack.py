@@ -18,6 +18,7 @@ from mailadmin.demo.files import write_agent_config, write_private_file, write_r
 from mailadmin.demo.logbook import Logbook
 from mailadmin.demo.programs import Program, is_same_process, kill_process, list_session
 from mailadmin.sandbox import Sandbox, SandboxError, paths
+from mailadmin.sandbox.end_request import EndRequest
 
 # The first two serve the others, and end after them.
 SERVING = ("mail", "redis")
@@ -59,7 +60,7 @@ class Stack:
         *,
         wanted: Collection[str] = ALL_PROGRAMS,
         is_supervised: bool = True,
-        asked_to_end: threading.Event | None = None,
+        asked_to_end: EndRequest | None = None,
         say: Callable[[str], None] = lambda _sentence: None,
     ) -> None:
         self.var = var
@@ -72,7 +73,7 @@ class Stack:
         self.logbook = Logbook(var / "log" / "mailadmin.log")
         self.sandbox = self._create_sandbox()
         self.programs = {name: self._build_program(name) for name in self._wanted}
-        self._asked_to_end = asked_to_end or threading.Event()
+        self._asked_to_end = asked_to_end or EndRequest()
         self._is_stopping = threading.Event()
         self._watcher: threading.Thread | None = None
         # Held while programs are started or ended, so that a stop misses none.

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
-import threading
 from pathlib import Path
-from types import FrameType
 
+from mailadmin.sandbox.end_request import EndRequest
 from mailadmin.sandbox.errors import SandboxError
 from mailadmin.sandbox.log_watch import LogWatch
 from mailadmin.sandbox.server import Sandbox
@@ -28,32 +26,25 @@ def main(arguments: list[str] | None = None) -> int:
         "--end-with", type=int, metavar="PID", help="end when this is no longer the parent process"
     )
     chosen = parser.parse_args(arguments)
-    is_ending = threading.Event()
-
-    def end(_number: int, _frame: FrameType | None) -> None:
-        is_ending.set()
-
-    for name in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(name, end)
+    ending = EndRequest.on_signals()
     try:
         sandbox = Sandbox.create(chosen.folder, address=chosen.address)
-        _keep(sandbox, is_ending, chosen.end_with)
+        _keep(sandbox, ending, chosen.end_with)
     except SandboxError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0
 
 
-def _keep(sandbox: Sandbox, is_ending: threading.Event, parent: int | None) -> None:
+def _keep(sandbox: Sandbox, ending: EndRequest, parent: int | None) -> None:
     try:
         sandbox.start()
         _say(f"Postfix and Dovecot listen on {sandbox.settings.address}")
         _say(f"their logs are {sandbox.postfix_log} and {sandbox.dovecot_log}")
         watches = [LogWatch(sandbox.postfix_log), LogWatch(sandbox.dovecot_log)]
         looks_dead = 0
-        # The kernel signals the death of the parent as well (see mailadmin.demo.programs), but a
-        # mail server was twice found running after it; the cause was not found.
-        while not is_ending.wait(_PAUSE) and parent in {None, os.getppid()}:
+        # The kernel signals the death of the parent as well, see mailadmin.demo.programs.
+        while not ending.wait(_PAUSE) and parent in {None, os.getppid()}:
             for line in [line for watch in watches for line in watch.read_trouble()]:
                 _say(line)
             is_whole = sandbox.is_postfix_running() and sandbox.is_dovecot_running()
