@@ -32,7 +32,7 @@ from mailadmin.audit.services import record_event
 from mailadmin.certificates.errors import CertificateRefusedError
 from mailadmin.certificates.models import Certificate, TrustedAuthority
 from mailadmin.certificates.trust import find_public_roots, read_certificates
-from mailadmin.pki.bundle import Parts
+from mailadmin.pki.bundle import Parts, Verdict
 from mailadmin.pki.certificate import (
     CertificateFacts,
     certificate_problem,
@@ -64,6 +64,13 @@ def choose_root(parts: Parts) -> CertificateFacts:
         params: dict[str, Param] = {"names": names, "count": len(found)}
         raise CertificateRefusedError(Problem("authority.several", params=params))
     return next(iter(found.values()))
+
+
+def find_unknown_root(verdict: Verdict) -> CertificateFacts | None:
+    """Return the root that an upload brought along for its chain and that nobody trusts yet."""
+    if verdict.leaf is None or verdict.leaf.is_self_signed or verdict.trusted_by:
+        return None
+    return verdict.anchor
 
 
 def judge_root(root: CertificateFacts, now: datetime) -> list[Problem]:
@@ -127,15 +134,19 @@ def find_dependents(authority: TrustedAuthority) -> list[Certificate]:
     kept = Certificate.objects.filter(deleted_at=None, is_self_signed=False)
     chains = kept.order_by().values_list("chain_pem", flat=True).distinct()
     ending_here = [chain for chain in chains if chain and _ends_at(chain, root)]
-    rows = kept.filter(chain_pem__in=ending_here) | kept.filter(
+    named = kept.filter(chain_pem__in=ending_here) | kept.filter(
         chain_pem="", issuer=authority.subject
     )
-    return list(rows.defer("chain_pem"))
+    return [row for row in named if row.chain_pem or _is_signed_by(row.leaf_pem, root)]
 
 
 def _ends_at(chain_pem: str, root: CertificateFacts) -> bool:
     chain = read_certificates(chain_pem.encode())
     return bool(chain) and is_issued_by(load_x509(chain[-1]), load_x509(root))
+
+
+def _is_signed_by(leaf_pem: str, root: CertificateFacts) -> bool:
+    return is_issued_by(load_x509(read_certificate(leaf_pem.encode())), load_x509(root))
 
 
 def _kind_problems(root: CertificateFacts) -> Iterator[Problem]:

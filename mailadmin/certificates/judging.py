@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from mailadmin.certificates import selectors
+from mailadmin.certificates.intermediates import find_issuers_of
 from mailadmin.certificates.trust import find_trusted_roots, read_certificates
 from mailadmin.pki.bundle import Parts, Verdict, judge_bundle, read_parts
 from mailadmin.pki.certificate import CertificateFacts
@@ -45,7 +46,10 @@ def judge_stored(
 
 
 def _find_intermediates(certificates: Sequence[CertificateFacts]) -> list[CertificateFacts]:
-    """Return the intermediates that came with other certificates of the same issuers."""
+    """Return intermediates that came with other certificates of the same issuers, and well-known
+    ones.
+    """
     chains = dict.fromkeys(selectors.find_chains_of(facts.issuer for facts in certificates))
-    found = (facts for chain in chains for facts in read_certificates(chain.encode()))
+    found = [facts for chain in chains for facts in read_certificates(chain.encode())]
+    found += find_issuers_of([*certificates, *found])
     return list({facts.fingerprint: facts for facts in found}.values())

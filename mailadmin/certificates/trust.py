@@ -37,6 +37,14 @@ def find_public_roots() -> Roots:
     return _gather(_look_at(), ())
 
 
+def count_public_roots() -> dict[str, int]:
+    """Return how many roots each of the public lists holds, by its name."""
+    counts: dict[str, int] = {}
+    for store, path, changed_at in _look_at():
+        counts[str(store)] = len(_read_file(path, changed_at))
+    return counts
+
+
 _FileState = tuple[Store, Path, int]  # the last: when it was changed, in nanoseconds
 
 

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from django.urls import path
 
-from mailadmin.certificates.views import adding, browsing, exporting, pairs, requests, uploads
+from mailadmin.certificates.views import (
+    adding,
+    authorities,
+    browsing,
+    completing,
+    exporting,
+    pairs,
+    requests,
+    uploads,
+)
 
 app_name = "certificates"
 urlpatterns = [
@@ -12,6 +21,11 @@ urlpatterns = [
     path("add/", adding.choose_way, name="add"),
     path("add/names/", adding.preview_names, name="names_preview"),
     path("upload/", uploads.UploadView.as_view(), name="upload"),
+    path("upload/fetch/", completing.FetchIssuerView.as_view(), name="upload_fetch"),
+    path("upload/trust/", completing.TrustRootView.as_view(), name="upload_trust"),
+    path("authorities/", authorities.show_list, name="authorities"),
+    path("authorities/new/", authorities.AddView.as_view(), name="authority_add"),
+    path("authorities/<int:pk>/remove/", authorities.RemoveView.as_view(), name="authority_remove"),
     path("self-signed/", adding.SelfSignedView.as_view(), name="self_signed"),
     path("requests/new/", requests.CreateView.as_view(), name="request_create"),
     path("requests/<int:pk>/", requests.show_request, name="request_detail"),

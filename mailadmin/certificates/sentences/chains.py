@@ -57,7 +57,7 @@ SENTENCES: dict[str, StrPromise] = {
         "of it."
     ),
     "chain.completed": _(
-        "The intermediate certificate “%(name)s” was missing in the upload and is added: it was "
-        "here already."
+        "The intermediate certificate “%(name)s” was missing in the upload and is added from those "
+        "known here."
     ),
 }

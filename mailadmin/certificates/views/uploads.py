@@ -23,7 +23,9 @@ from mailadmin.accounts.mixins import ChangeRequiredMixin
 from mailadmin.accounts.models import User
 from mailadmin.audit.actors import Actor
 from mailadmin.certificates import services
+from mailadmin.certificates.authorities import find_unknown_root
 from mailadmin.certificates.errors import CertificateRefusedError
+from mailadmin.certificates.fetching_issuers import find_offer
 from mailadmin.certificates.forms.uploads import UploadForm
 from mailadmin.certificates.judging import PASSWORD_CODES, judge_parts
 from mailadmin.certificates.master_key import CustodyProblem
@@ -54,8 +56,8 @@ class UploadView(ChangeRequiredMixin, View):
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """Take the next step, or say why there is none."""
-        if _is_too_large(request):
-            return self._ask(request, UploadForm(), [_too_large()], status=413)
+        if is_too_large(request):
+            return self._ask(request, UploadForm(), [too_large()], status=413)
         form = UploadForm(request.POST, request.FILES)
         if not form.is_valid():
             return self._ask(request, form)
@@ -68,7 +70,7 @@ class UploadView(ChangeRequiredMixin, View):
 
     @sensitive_variables()
     def _take_step(self, request: HttpRequest, form: UploadForm) -> HttpResponse:
-        now, user = timezone.now(), _user(request)
+        now, user = timezone.now(), person_of(request)
         token: str = form.cleaned_data["token"]
         kept = open_upload(user=user, token=token, now=now) if token else []
         if token and "save" in request.POST:
@@ -86,7 +88,7 @@ class UploadView(ChangeRequiredMixin, View):
             return self._ask_password(request, question, token)
         verdict = judge_parts(parts, now=now)
         names = [part.name for part in form.given]
-        return self._show_verdict(request, verdict, token, now, part_names=names)
+        return show_verdict(request, verdict, token, now, part_names=names)
 
     @sensitive_variables()
     def _save(
@@ -101,8 +103,8 @@ class UploadView(ChangeRequiredMixin, View):
                 is_confirmed=form.cleaned_data["is_confirmed"],
             )
         except CertificateRefusedError as error:
-            return self._show_verdict(request, verdict, token, now, refusals=error.problems)
-        drop_upload(user=_user(request), token=token)
+            return show_verdict(request, verdict, token, now, refusals=error.problems)
+        drop_upload(user=person_of(request), token=token)
         messages.success(request, _stored_words(stored))
         return redirect(use_url(stored.certificate))
 
@@ -125,26 +127,29 @@ class UploadView(ChangeRequiredMixin, View):
         }
         return render(request, "certificates/upload_password.html", context)
 
-    def _show_verdict(
-        self,
-        request: HttpRequest,
-        verdict: Verdict,
-        token: str,
-        now: datetime,
-        *,
-        refusals: Iterable[Problem] = (),
-        part_names: Sequence[str] = (),
-    ) -> HttpResponse:
-        context = {
-            "verdict": verdict,
-            "sentences": describe_verdict(verdict, now),
-            "links": draw_chain(verdict),
-            "token": token,
-            "form": UploadForm(),
-            "part_names": part_names if _names_a_part(verdict) else (),
-            "refusals": [problem for problem in refusals if problem not in verdict.problems],
-        }
-        return render(request, "certificates/verdict.html", context)
+
+def show_verdict(
+    request: HttpRequest,
+    verdict: Verdict,
+    token: str,
+    now: datetime,
+    *,
+    refusals: Iterable[Problem] = (),
+    part_names: Sequence[str] = (),
+) -> HttpResponse:
+    """Show what an upload is worth, and what can be done about what it lacks."""
+    context = {
+        "verdict": verdict,
+        "sentences": describe_verdict(verdict, now),
+        "links": draw_chain(verdict),
+        "token": token,
+        "form": UploadForm(),
+        "part_names": part_names if _names_a_part(verdict) else (),
+        "refusals": [problem for problem in refusals if problem not in verdict.problems],
+        "offer": find_offer(verdict),
+        "unknown_root": find_unknown_root(verdict),
+    }
+    return render(request, "certificates/verdict.html", context)
 
 
 def _names_a_part(verdict: Verdict) -> bool:
@@ -160,7 +165,7 @@ def _write_parts(parts: Parts) -> list[bytes]:
     ]
 
 
-def _is_too_large(request: HttpRequest) -> bool:
+def is_too_large(request: HttpRequest) -> bool:
     """Tell whether the upload handler took no files because the whole was too much."""
     try:
         length = int(request.META.get("CONTENT_LENGTH") or 0)
@@ -169,12 +174,14 @@ def _is_too_large(request: HttpRequest) -> bool:
     return length > settings.FILE_UPLOAD_MAX_MEMORY_SIZE
 
 
-def _too_large() -> Problem:
+def too_large() -> Problem:
+    """Return what to say then."""
     limit = settings.FILE_UPLOAD_MAX_MEMORY_SIZE // _KIB
     return Problem("upload.too_large", params={"limit": limit})
 
 
-def _user(request: HttpRequest) -> User:
+def person_of(request: HttpRequest) -> User:
+    """Return who is logged in."""
     if not isinstance(request.user, User):
         raise TypeError("the login middleware lets nobody else in")
     return request.user

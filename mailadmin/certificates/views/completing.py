@@ -1,0 +1,103 @@
+"""What a verdict offers beside more files: to fetch what is missing, and to trust a root."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.utils import timezone
+from django.utils.decorators import method_decorator
+from django.utils.translation import gettext as _
+from django.views import View
+from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
+
+from mailadmin.accounts.mixins import ChangeRequiredMixin
+from mailadmin.audit.actors import Actor
+from mailadmin.certificates.authorities import find_unknown_root, trust_authority
+from mailadmin.certificates.errors import CertificateRefusedError
+from mailadmin.certificates.fetching import FetchProblem
+from mailadmin.certificates.fetching_issuers import fetch_issuer, find_offer
+from mailadmin.certificates.judging import judge_upload
+from mailadmin.certificates.master_key import CustodyProblem
+from mailadmin.certificates.sealed_uploads import (
+    UploadGoneError,
+    drop_upload,
+    open_upload,
+    seal_upload,
+)
+from mailadmin.certificates.sentences import say
+from mailadmin.certificates.views.uploads import person_of, show_verdict
+from mailadmin.pki.problems import Problem
+
+
+@method_decorator(sensitive_post_parameters("token"), name="dispatch")
+class _WaitingUploadView(ChangeRequiredMixin, View):
+    """Does one thing with an upload that waits, and shows its verdict again."""
+
+    @sensitive_variables()
+    def post(self, request: HttpRequest) -> HttpResponse:
+        """Open the upload and go on; one that is gone must be brought again."""
+        token, now = request.POST.get("token", ""), timezone.now()
+        try:
+            inputs = open_upload(user=person_of(request), token=token, now=now)
+            return self.go_on(request, token, inputs, now)
+        except UploadGoneError:
+            problem = Problem("upload.gone")
+        except CustodyProblem as error:
+            problem = error.problem
+        messages.error(request, say(problem))
+        return redirect("certificates:upload")
+
+    def go_on(
+        self, request: HttpRequest, token: str, inputs: Sequence[bytes], now: datetime
+    ) -> HttpResponse:
+        """Do it. ``inputs`` may hold a private key."""
+        raise NotImplementedError
+
+
+class FetchIssuerView(_WaitingUploadView):
+    """Fetches the missing certificate from the address that the page showed."""
+
+    @sensitive_variables()
+    def go_on(
+        self, request: HttpRequest, token: str, inputs: Sequence[bytes], now: datetime
+    ) -> HttpResponse:
+        """Fetch once, and judge what came with the rest."""
+        verdict = judge_upload(inputs, now=now)
+        offer = find_offer(verdict)
+        if offer is None:  # pressed twice
+            return show_verdict(request, verdict, token, now)
+        address = request.POST.get("address", "")
+        try:
+            issuer = fetch_issuer(actor=Actor.from_request(request), offer=offer, address=address)
+        except FetchProblem as error:
+            return show_verdict(request, verdict, token, now, refusals=[error.problem])
+        completed = [*inputs, issuer.pem.encode()]
+        drop_upload(user=person_of(request), token=token)
+        token = seal_upload(user=person_of(request), inputs=completed, now=now)
+        words = _("“%(name)s” was fetched from %(address)s. Its signature fits.")
+        messages.success(request, words % {"name": issuer.title, "address": address})
+        return show_verdict(request, judge_upload(completed, now=now), token, now)
+
+
+class TrustRootView(_WaitingUploadView):
+    """Puts the root that came with an upload on the list of trusted authorities."""
+
+    @sensitive_variables()
+    def go_on(
+        self, request: HttpRequest, token: str, inputs: Sequence[bytes], now: datetime
+    ) -> HttpResponse:
+        """Trust it, if it is still the one that was shown."""
+        verdict = judge_upload(inputs, now=now)
+        root = find_unknown_root(verdict)
+        if root is None or root.fingerprint != request.POST.get("fingerprint"):
+            return show_verdict(request, verdict, token, now)
+        try:
+            row = trust_authority(actor=Actor.from_request(request), root=root, now=now)
+        except CertificateRefusedError as error:
+            return show_verdict(request, verdict, token, now, refusals=error.problems)
+        messages.success(request, _("“%(name)s” is trusted from now on.") % {"name": row.title})
+        return show_verdict(request, judge_upload(inputs, now=now), token, now)
