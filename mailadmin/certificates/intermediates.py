@@ -233,5 +233,6 @@ def _write_store(path: Path, certificates: Sequence[CertificateFacts], about: Ab
                 store.writestr(member, facts.der)
         draft.replace(path)
     except OSError as error:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
         raise StoreProblem(f"{path}: {error.strerror}") from None

@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from mailadmin.certificates.fetching_issuers import find_offer
 from mailadmin.certificates.sentences import say
 from mailadmin.certificates.verdicts import describe_verdict, draw_chain
 from mailadmin.pki.bundle import Verdict
@@ -137,3 +138,9 @@ def verdict_lines(verdict: Verdict, now: datetime) -> Iterator[str]:
         yield " -> ".join(f"{link.title} ({link.words})" for link in links)
     for problem in verdict.problems:
         yield f"{_SEVERITY_WORDS[problem.severity]}: {say(problem)}"
+    offer = find_offer(verdict)
+    if offer:
+        yield (
+            f"The authority offers the certificate of {offer.issuer} at "
+            f"{' or '.join(offer.addresses)} (certificate_import --fetch-missing)"
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -27,6 +27,7 @@ class LinkRole(StrEnum):
     INTERMEDIATE = "intermediate"
     GAP = "gap"
     ROOT = "root"
+    OWN_ROOT = "own_root"
     UNKNOWN_ROOT = "unknown_root"
 
 
@@ -47,6 +48,7 @@ class ChainLink:
                 LinkRole.INTERMEDIATE: _("Intermediate"),
                 LinkRole.GAP: _("Missing intermediate"),
                 LinkRole.ROOT: _("Root, known to clients"),
+                LinkRole.OWN_ROOT: _("Root, trusted here as an authority of your own"),
                 LinkRole.UNKNOWN_ROOT: _("Issuer, not known here"),
             }[self.role]
         )
@@ -66,8 +68,13 @@ def draw_chain(verdict: Verdict) -> list[ChainLink]:
     issuer = (verdict.chain or (verdict.leaf,))[-1].issuer_title
     if MISSING_INTERMEDIATE in codes:
         return [*links, ChainLink(LinkRole.GAP, issuer)]
-    role = LinkRole.UNKNOWN_ROOT if "chain.root_unknown" in codes else LinkRole.ROOT
-    return [*links, ChainLink(role, issuer)]
+    return [*links, ChainLink(_root_role(verdict, codes), issuer)]
+
+
+def _root_role(verdict: Verdict, codes: Container[str]) -> LinkRole:
+    if "chain.root_unknown" in codes:
+        return LinkRole.UNKNOWN_ROOT
+    return LinkRole.OWN_ROOT if verdict.trusted_by == {Store.PRIVATE} else LinkRole.ROOT
 
 
 def link_certificates(
@@ -86,7 +93,7 @@ def describe_verdict(verdict: Verdict, now: datetime) -> list[str]:
     leaf = verdict.leaf
     if leaf is not None:
         sentences += [names_sentence(leaf), _validity_sentence(leaf, now)]
-        sentences += _trust_sentences(verdict)
+        sentences += trust_sentences(verdict)
         sentences += _key_sentences(verdict)
     return sentences
 
@@ -151,7 +158,7 @@ def _validity_sentence(leaf: CertificateFacts, now: datetime) -> str:
     return _("It is valid until %(end)s (%(ends_in)s).") % words
 
 
-def _trust_sentences(verdict: Verdict) -> Iterator[str]:
+def trust_sentences(verdict: Verdict) -> Iterator[str]:
     """Say which root the chain leads to, and who trusts it."""
     if verdict.anchor is None or not verdict.trusted_by:
         return

@@ -21,7 +21,7 @@ from mailadmin.certificates.judging import judge_stored
 from mailadmin.certificates.models import Certificate
 from mailadmin.certificates.sentences import say
 from mailadmin.certificates.trust import read_certificates
-from mailadmin.certificates.verdicts import draw_chain, link_certificates
+from mailadmin.certificates.verdicts import draw_chain, link_certificates, trust_sentences
 from mailadmin.pki.bundle import Verdict
 from mailadmin.pki.certificate import read_certificate
 from mailadmin.pki.keys import KeyAlgorithm, algorithm_of
@@ -57,6 +57,7 @@ def show_certificate(request: HttpRequest, pk: int) -> HttpResponse:
         "certificate": certificate,
         "leaf": leaf,
         "problems": _told_problems(certificate, verdict),
+        "path_sentences": list(trust_sentences(verdict)),
         "links": draw_chain(verdict) or link_certificates(leaf, tuple(chain)),
         "csr": selectors.find_answered_request(certificate),
         "related": selectors.find_related(certificate),

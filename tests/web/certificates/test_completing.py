@@ -219,7 +219,8 @@ def test_a_private_root_is_offered_to_be_trusted_and_then_known(
     upload(token=token_in(shown), save="1")
     stored = Certificate.objects.get()
     detail = text_of(client.get(stored.get_absolute_url()))
-    assert "Own Authority" in detail
+    assert "leads to Own Authority, which your list of own authorities trusts" in detail
+    assert "Root, trusted here as an authority of your own" in detail
     assert "not among the public roots" not in detail
 
 

@@ -1,9 +1,10 @@
-"""``certificate_import FILE... [--key FILE] [--password-file FILE] [--yes]``."""
+"""``certificate_import FILE... [--key FILE] [--password-file FILE] [--fetch-missing] [--yes]``."""
 
 from __future__ import annotations
 
 import sys
 from argparse import ArgumentParser
+from datetime import datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
@@ -12,6 +13,8 @@ from django.utils import timezone
 from mailadmin.audit.actors import Actor
 from mailadmin.audit.request_id import draw_request_id, request_id_set
 from mailadmin.certificates.errors import CertificateRefusedError
+from mailadmin.certificates.fetching import FetchProblem
+from mailadmin.certificates.fetching_issuers import fetch_issuer, find_offer
 from mailadmin.certificates.judging import judge_upload
 from mailadmin.certificates.master_key import CustodyProblem
 from mailadmin.certificates.reporting import (
@@ -25,6 +28,7 @@ from mailadmin.certificates.reporting import (
 )
 from mailadmin.certificates.sentences import say
 from mailadmin.certificates.services import StoreResult, store_certificate
+from mailadmin.pki.bundle import Verdict
 
 _RESULT_WORDS = {
     StoreResult.ADDED: "saved",
@@ -54,6 +58,11 @@ class Command(BaseCommand):
             action="store_true",
             help="store it although an intermediate certificate is missing",
         )
+        parser.add_argument(
+            "--fetch-missing",
+            action="store_true",
+            help="fetch a missing certificate from the first address that the certificate names",
+        )
 
     def handle(self, **options: Any) -> None:
         """Store the certificate, or say why not."""
@@ -69,6 +78,8 @@ class Command(BaseCommand):
             raise CommandError(str(error), returncode=EXIT_UNREADABLE) from None
         now = timezone.now()
         verdict = judge_upload(inputs, now=now, password=password)
+        if options["fetch_missing"]:
+            verdict = self._complete(verdict, inputs, now, password)
         for line in verdict_lines(verdict, now):
             self.stdout.write(line)
         if not verdict.is_accepted:
@@ -85,3 +96,19 @@ class Command(BaseCommand):
             raise CommandError(say(error.problem), returncode=EXIT_REFUSED) from None
         row = stored.certificate
         self.stdout.write(f"{row.label} ({row.fingerprint}): {_RESULT_WORDS[stored.result]}.")
+
+    def _complete(
+        self, verdict: Verdict, inputs: list[bytes], now: datetime, password: str | None
+    ) -> Verdict:
+        """Judge again with what was fetched; if that was nothing, say so and go on without."""
+        offer = find_offer(verdict)
+        if offer is None:
+            return verdict
+        address = offer.addresses[0]
+        try:
+            issuer = fetch_issuer(actor=Actor.command_line(), offer=offer, address=address)
+        except FetchProblem as error:
+            self.stderr.write(say(error.problem))
+            return verdict
+        self.stdout.write(f"{issuer.title} was fetched from {address}. Its signature fits.")
+        return judge_upload([*inputs, issuer.pem.encode()], now=now, password=password)
