@@ -285,6 +285,17 @@ def _key_usage(usages: frozenset[str]) -> x509.KeyUsage:
     return x509.KeyUsage(**{name: name in usages for name in fields})
 
 
+def weakly_signed_csr(key: PrivateKey, signature: str) -> bytes:
+    """Return a request as DER whose signature is right, but made with ``sha1`` or ``md5``."""
+    if not isinstance(key, rsa.RSAPrivateKey):
+        raise TypeError("only for RSA")
+    name = common_name("mail.example.test")
+    csr = x509.CertificateSigningRequestBuilder(name).sign(key, hashes.SHA256())
+    signed, algorithm = csr.tbs_certrequest_bytes, _OLD_ALGORITHMS[signature, True]
+    value = key.sign(signed, padding.PKCS1v15(), _OLD_HASHES[signature])
+    return encode_der(0x30, signed + algorithm + encode_der(0x03, b"\0" + value))
+
+
 def as_version_1(certificate: x509.Certificate, key: PrivateKey) -> x509.Certificate:
     """Return the certificate as of 1988, without any extension, signed again by RSA or ECDSA."""
     fields = _split_der(_content_of(certificate.tbs_certificate_bytes))

@@ -24,12 +24,13 @@ def relative_words(moment: datetime, now: datetime) -> str:
     seconds = (moment - now).total_seconds()
     if abs(seconds) < 45:
         return _("just now") if seconds <= 0 else _("in a moment")
-    distance = _distance_words(abs(seconds))
+    distance = distance_words(abs(seconds))
     words = _("%(distance)s ago") if seconds < 0 else _("in %(distance)s")
     return words % {"distance": distance}
 
 
-def _distance_words(seconds: float) -> str:
+def distance_words(seconds: float) -> str:
+    """Return a length of time in its largest sensible unit, rounded down."""
     if seconds < 90 * _MINUTE:
         return _("%(n)d min") % {"n": max(1, round(seconds / _MINUTE))}
     if seconds < 2 * _DAY:

@@ -28,6 +28,7 @@ VERBS: dict[str, Promise] = {
     "master_key.rotation_begun": _("began to replace the master key"),
     "master_key.rotated": _("replaced the master key; it is now"),
     "csr.created": _("created certificate request"),
+    "csr.tracked": _("added the certificate request made elsewhere"),
     "csr.cancelled": _("cancelled certificate request"),
     "name.bound": _("chose a certificate for host name"),
     "name.unbound": _("removed the certificate for host name"),

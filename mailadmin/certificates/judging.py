@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from mailadmin.certificates import selectors
+from mailadmin.certificates.answering import add_answer, add_stored_certificate
 from mailadmin.certificates.intermediates import find_issuers_of
 from mailadmin.certificates.trust import find_trusted_roots, read_certificates
 from mailadmin.pki.bundle import Parts, Verdict, judge_bundle, read_parts
@@ -21,14 +22,18 @@ def judge_upload(inputs: Sequence[bytes], *, now: datetime, password: str | None
 
 def judge_parts(parts: Parts, *, now: datetime) -> Verdict:
     """Judge what was read before; see :func:`judge_upload`."""
+    parts = add_stored_certificate(parts)
     certificates = parts.certificates
-    return judge_bundle(
+    key_ids = {facts.public_key_id for facts in certificates}
+    verdict = judge_bundle(
         parts,
         now=now,
-        known_key_ids=selectors.find_key_ids(facts.public_key_id for facts in certificates),
+        known_key_ids=selectors.find_key_ids(key_ids),
+        key_ids_elsewhere=selectors.find_key_ids_elsewhere(key_ids),
         known_intermediates=_find_intermediates(certificates),
         roots=find_trusted_roots(),
     )
+    return add_answer(verdict)
 
 
 def judge_stored(

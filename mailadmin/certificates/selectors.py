@@ -22,6 +22,7 @@ from django.utils.module_loading import import_string
 
 from mailadmin.audit.models import AuditEvent
 from mailadmin.certificates.models import Certificate, CertificateSigningRequest, PrivateKey
+from mailadmin.pki.certificate import CertificateFacts
 from mailadmin.pki.keys import KeyAlgorithm, algorithm_of
 from mailadmin.pki.names import NameProblem, normalize_host_name
 
@@ -34,6 +35,7 @@ for _relation in _USES:
     _IS_USED |= Q(**{f"companion__{_relation}__isnull": False})
 _MOST_KNOWN_CHAINS = 20
 _MOST_SHOWN = 20
+_MOST_REQUESTS_COMPARED = 50
 _ANY_DOMAIN = "invalid"
 
 
@@ -137,6 +139,72 @@ def lock_pending_request(public_key_id: str) -> CertificateSigningRequest | None
     return rows.filter(public_key_id=public_key_id).first()
 
 
+def is_answer(csr: CertificateSigningRequest, leaf: CertificateFacts) -> bool:
+    """Tell whether a certificate is what a waiting request asked for.
+
+    It has the request's key; but one that is not newer than the certificate whose key was kept is
+    that one, or one from before it.
+    """
+    if leaf.public_key_id != csr.public_key_id:
+        return False
+    renews = csr.renews
+    is_key_kept = renews is not None and renews.public_key_id == csr.public_key_id
+    return renews is None or not is_key_kept or leaf.not_before > renews.not_before
+
+
+def find_waiting_requests(public_key_ids: Iterable[str]) -> list[CertificateSigningRequest]:
+    """Return the requests that wait for a certificate with one of these public keys."""
+    rows = list_pending_requests().filter(public_key_id__in=set(public_key_ids))
+    return list(rows.select_related("renews"))
+
+
+def find_waiting_renewals(certificate: Certificate) -> list[CertificateSigningRequest]:
+    """Return the requests that wait for the successor of the certificate, newest first."""
+    return list(list_pending_requests().filter(renews=certificate)[:_MOST_SHOWN])
+
+
+def find_others_with_key(csr: CertificateSigningRequest) -> list[Certificate]:
+    """Return the certificates that keep the request's key in use, so that it is not destroyed."""
+    if csr.private_key_id is None:
+        return []
+    return list(Certificate.objects.filter(private_key=csr.private_key_id)[:_MOST_SHOWN])
+
+
+def find_waiting_for(names: Iterable[str]) -> CertificateSigningRequest | None:
+    """Return a request that waits for a certificate with one of these names, the newest."""
+    wanted = set(names)
+    waiting = list_pending_requests()[:_MOST_REQUESTS_COMPARED]
+    return next((csr for csr in waiting if wanted.intersection(csr.names)), None)
+
+
+def find_key_ids_elsewhere(public_key_ids: Iterable[str]) -> set[str]:
+    """Return those of the public keys whose private key is known to be elsewhere.
+
+    That is: of a request made elsewhere, or of a certificate that is here without its key, as one
+    that was found on the mail server.
+    """
+    wanted = set(public_key_ids)
+    requests = list_pending_requests().filter(is_key_elsewhere=True, public_key_id__in=wanted)
+    certificates = Certificate.objects.filter(
+        private_key=None, deleted_at=None, public_key_id__in=wanted
+    )
+    return {
+        *requests.values_list("public_key_id", flat=True),
+        *certificates.values_list("public_key_id", flat=True),
+    }
+
+
+def find_newest_with_key(public_key_ids: Iterable[str]) -> Certificate | None:
+    """Return the newest certificate with one of these public keys, unless it was deleted."""
+    rows = Certificate.objects.filter(deleted_at=None, public_key_id__in=set(public_key_ids))
+    return rows.order_by("-not_before", "-pk").first()
+
+
+def is_stored(fingerprint: str) -> bool:
+    """Tell whether a certificate is here, and not deleted."""
+    return Certificate.objects.filter(fingerprint=fingerprint, deleted_at=None).exists()
+
+
 def find_key_ids(public_key_ids: Iterable[str]) -> set[str]:
     """Return those of the public keys whose private key is here."""
     return set(
@@ -158,19 +226,36 @@ def find_chains_of(issuers: Iterable[str]) -> list[str]:
 
 def find_answered_request(certificate: Certificate) -> CertificateSigningRequest | None:
     """Return the request that the certificate was issued for."""
-    return CertificateSigningRequest.objects.filter(
+    requests = CertificateSigningRequest.objects.filter(
         public_key_id=certificate.public_key_id,
         status=CertificateSigningRequest.Status.ISSUED,
-    ).first()
+    ).select_related("renews")
+    found = requests[:_MOST_SHOWN]
+    return next((csr for csr in found if _was_answered_by(csr, certificate)), None)
 
 
 def find_answers(csr: CertificateSigningRequest) -> list[Certificate]:
     """Return the certificates that were issued for the request, newest first."""
-    return list(
+    rows = (
         Certificate.objects.filter(public_key_id=csr.public_key_id)
+        .select_related("replaces")
         .order_by("-not_before", "-pk")
         .defer("leaf_pem", "chain_pem")[:_MOST_SHOWN]
     )
+    return [row for row in rows if _was_answered_by(csr, row)]
+
+
+def _was_answered_by(csr: CertificateSigningRequest, certificate: Certificate) -> bool:
+    """Tell whether the certificate came for this request, and not for another with the same key.
+
+    One whose key was kept took the place of the certificate that the request renews; the first
+    with a key took the place of none that has it.
+    """
+    replaced, renews = certificate.replaces, csr.renews
+    has_kept_key = replaced is not None and replaced.public_key_id == certificate.public_key_id
+    if renews is not None and renews.public_key_id == csr.public_key_id:
+        return certificate.replaces_id == csr.renews_id
+    return not has_kept_key
 
 
 def find_events(certificate: Certificate) -> list[AuditEvent]:

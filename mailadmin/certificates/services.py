@@ -76,12 +76,19 @@ def store_certificate(
     leaf = _require_acceptance(verdict, is_confirmed)
     # The request first: its row is locked, so that nobody cancels it and destroys the key.
     csr = selectors.lock_pending_request(leaf.public_key_id)
+    if csr is not None and not selectors.is_answer(csr, leaf):
+        csr = None
     key = _take_key(verdict, leaf)
     if csr is not None:
         csr.status = Status.ISSUED
         csr.save(update_fields=["status"])
         origin = Origin.REQUESTED
     row, is_new = _get_or_insert(actor, leaf, verdict.chain_pem, origin, key)
+    if csr is not None and csr.renews_id != row.pk:
+        row.replaces_id = csr.renews_id or row.replaces_id
+        row.save(update_fields=["replaces"])
+    if verdict.private_key is not None:
+        _complete_others(actor, row, key)
     if is_new:
         _record(actor, row, "certificate.uploaded", after=_snapshot(row) | _answer(csr))
         return Stored(row, StoreResult.ADDED, csr)
@@ -156,12 +163,18 @@ def _require_acceptance(verdict: Verdict, is_confirmed: bool) -> CertificateFact
     return verdict.leaf
 
 
-def _take_key(verdict: Verdict, leaf: CertificateFacts) -> PrivateKey:
-    """Seal the uploaded key, or make sure that the one that waits here can still be opened."""
+def _take_key(verdict: Verdict, leaf: CertificateFacts) -> PrivateKey | None:
+    """Seal the uploaded key, or make sure that the one that waits here can still be opened.
+
+    None for a key that is known to be elsewhere.
+    """
     if verdict.private_key is not None:
         return seal_key(verdict.private_key)
     row = PrivateKey.objects.filter(public_key_id=leaf.public_key_id).first()
-    if row is None:  # the request was cancelled since the verdict
+    if row is None:
+        if selectors.find_key_ids_elsewhere([leaf.public_key_id]):
+            return None
+        # The request was cancelled since the verdict.
         raise CertificateRefusedError(certificate_problem("key.missing", leaf))
     open_key_pem(row)
     return row
@@ -194,11 +207,24 @@ def _get_or_insert(
     )
 
 
-def _complete(actor: Actor, row: Certificate, verdict: Verdict, key: PrivateKey) -> StoreResult:
+def _complete_others(actor: Actor, row: Certificate, key: PrivateKey | None) -> None:
+    """Give an uploaded key also to the other certificates that were here without it."""
+    others = Certificate.objects.select_for_update().filter(
+        public_key_id=row.public_key_id, private_key=None, deleted_at=None
+    )
+    for other in others.exclude(pk=row.pk):
+        before, other.private_key = _snapshot(other), key
+        other.save(update_fields=["private_key"])
+        _record(actor, other, "certificate.completed", before=before, after=_snapshot(other))
+
+
+def _complete(
+    actor: Actor, row: Certificate, verdict: Verdict, key: PrivateKey | None
+) -> StoreResult:
     """Add to a known certificate what it lacked: its key, its chain, or its place in the list."""
     before = _snapshot(row)
     was_deleted, row.deleted_at = row.deleted_at is not None, None
-    row.private_key = key
+    row.private_key = key or row.private_key
     # A chain with a gap never replaces one that may be whole.
     if verdict.chain and not (row.chain_pem and verdict.needs_confirmation):
         row.chain_pem = verdict.chain_pem

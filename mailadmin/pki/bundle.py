@@ -19,7 +19,7 @@ To these come the problems of ``parts``, ``certificate`` and ``chain``.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -39,10 +39,11 @@ _BY_SEVERITY = list(Severity)
 
 
 class KeySource(StrEnum):
-    """Where the private key of the leaf is: in the upload, with the panel, or nowhere."""
+    """Where the private key of the leaf is; ``MISSING`` when nobody is known to have it."""
 
     UPLOADED = "uploaded"
     PENDING = "pending"
+    ELSEWHERE = "elsewhere"
     MISSING = "missing"
 
 
@@ -88,7 +89,7 @@ class Verdict:
     @property
     def key_matches(self) -> bool:
         """Tell whether the private key of the leaf is at hand."""
-        return self.key_source is not KeySource.MISSING
+        return self.key_source in (KeySource.UPLOADED, KeySource.PENDING)
 
     @property
     def chain_pem(self) -> str:
@@ -101,19 +102,22 @@ def judge_bundle(
     *,
     now: datetime,
     known_key_ids: Container[str] = (),
+    key_ids_elsewhere: Container[str] = (),
     known_intermediates: Sequence[CertificateFacts] = (),
     roots: Roots = NO_ROOTS,
 ) -> Verdict:
     """Find the leaf, its key and its chain among the parts, and judge them together.
 
-    ``known_key_ids``: public key ids of private keys the panel holds, as of pending requests.
+    ``known_key_ids``: public key ids of private keys the panel holds, as of pending requests;
+    ``key_ids_elsewhere``: of those known to be in other hands; their certificates may come without.
     Known intermediates fill gaps; the roots tell where a chain may end.
     """
     keys = {public_key_id(key): key for key in parts.private_keys}
-    leaf, choice_problems = _choose_leaf(parts, keys, known_key_ids)
+    known = _Keys(keys, known_key_ids, key_ids_elsewhere)
+    leaf, choice_problems = _choose_leaf(parts, known)
     if leaf is None:
         return Verdict(_sort_problems([*parts.problems, *choice_problems]), _count(parts))
-    source = _find_key(leaf, keys, known_key_ids)
+    source = known.find(leaf)
     others = list(parts.certificates)
     others.remove(leaf)
     valid_roots = roots.select_valid(now)
@@ -142,9 +146,24 @@ def judge_bundle(
     )
 
 
-def _choose_leaf(
-    parts: Parts, uploaded: Mapping[str, PrivateKey], known_key_ids: Container[str]
-) -> tuple[CertificateFacts | None, list[Problem]]:
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """Which private keys are where, by their public key ids."""
+
+    uploaded: Container[str]
+    with_panel: Container[str]
+    elsewhere: Container[str]
+
+    def find(self, leaf: CertificateFacts) -> KeySource:
+        if leaf.public_key_id in self.uploaded:
+            return KeySource.UPLOADED
+        if leaf.public_key_id in self.with_panel:
+            return KeySource.PENDING
+        is_elsewhere = leaf.public_key_id in self.elsewhere
+        return KeySource.ELSEWHERE if is_elsewhere else KeySource.MISSING
+
+
+def _choose_leaf(parts: Parts, keys: _Keys) -> tuple[CertificateFacts | None, list[Problem]]:
     """Return the certificate to serve: one with a key at hand before any other server's.
 
     The newest of those that share a key. An authority's certificate only if its key was uploaded,
@@ -153,10 +172,11 @@ def _choose_leaf(
     certificates = parts.certificates
     servers = [facts for facts in certificates if not facts.is_ca]
     for candidates in (
-        [facts for facts in servers if facts.public_key_id in uploaded],
-        [facts for facts in servers if facts.public_key_id in known_key_ids],
+        [facts for facts in servers if keys.find(facts) is KeySource.UPLOADED],
+        [facts for facts in servers if keys.find(facts) is KeySource.PENDING],
+        [facts for facts in servers if keys.find(facts) is KeySource.ELSEWHERE],
         servers,
-        [facts for facts in certificates if facts.public_key_id in uploaded],
+        [facts for facts in certificates if keys.find(facts) is KeySource.UPLOADED],
     ):
         if len({facts.public_key_id for facts in candidates}) > 1:
             return None, [_naming("bundle.several_leaves", candidates)]
@@ -175,14 +195,6 @@ def _naming(code: str, certificates: Iterable[CertificateFacts]) -> Problem:
     return Problem(code, params={"names": shown, "count": len(titles)})
 
 
-def _find_key(
-    leaf: CertificateFacts, uploaded: Container[str], known_key_ids: Container[str]
-) -> KeySource:
-    if leaf.public_key_id in uploaded:
-        return KeySource.UPLOADED
-    return KeySource.PENDING if leaf.public_key_id in known_key_ids else KeySource.MISSING
-
-
 def _key_problems(leaf: CertificateFacts, source: KeySource, parts: Parts) -> list[Problem]:
     if source is KeySource.UPLOADED:
         return []
@@ -191,6 +203,8 @@ def _key_problems(leaf: CertificateFacts, source: KeySource, parts: Parts) -> li
         return [unused] if parts.private_keys else []
     if parts.private_keys:
         return [certificate_problem("key.mismatch", leaf)]
+    if source is KeySource.ELSEWHERE:
+        return []
     if any(problem.code.startswith("key.") for problem in parts.problems):
         return []  # the key was there, and why it was not read has been said
     return [certificate_problem("key.missing", leaf)]

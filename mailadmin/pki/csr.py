@@ -1,18 +1,29 @@
-"""Certificate signing requests (PKCS#10): building and reading them."""
+"""Certificate signing requests (PKCS#10): building and reading them.
+
+What is wrong with one, and how an answer differs from it: see ``csr_judging``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import AttributeOID, NameOID
 
-from mailadmin.pki.der import is_der
-from mailadmin.pki.keys import PrivateKey, describe_key, public_key_id
+from mailadmin.pki.der import begins_with_integer, is_der
+from mailadmin.pki.facts import (
+    CERTIFICATE_LABELS,
+    CertificateProblem,
+    read_basic_constraints,
+    read_certificate,
+    read_extended_key_usages,
+)
+from mailadmin.pki.keys import KEY_LABELS, PrivateKey, describe_key, key_problems, public_key_id
 from mailadmin.pki.names import NameProblem, normalize_san
-from mailadmin.pki.pem import decode_text, find_blocks
+from mailadmin.pki.pem import armor, decode_text, find_blocks
 from mailadmin.pki.problems import Param, Problem
 from mailadmin.pki.x509_fields import (
     alternative_names,
@@ -24,6 +35,9 @@ from mailadmin.pki.x509_fields import (
 
 CSR_LABEL = "CERTIFICATE REQUEST"
 CSR_LABELS = frozenset({CSR_LABEL, "NEW CERTIFICATE REQUEST"})
+MAX_CSR_BYTES = 64 * 1024  # a hundred names of the greatest length take less than half of it
+WEAK_HASHES = frozenset({"md5", "sha1"})
+MAX_COMMON_NAME = 64  # characters; RFC 5280, appendix A.1
 
 
 class CsrProblem(ValueError):  # noqa: N818 - the word is shared with Problem
@@ -55,19 +69,34 @@ _FIELDS = (
     ("locality", NameOID.LOCALITY_NAME, 128),
     ("organization", NameOID.ORGANIZATION_NAME, 64),
     ("organizational_unit", NameOID.ORGANIZATIONAL_UNIT_NAME, 64),
-    ("common_name", NameOID.COMMON_NAME, 64),
+    ("common_name", NameOID.COMMON_NAME, MAX_COMMON_NAME),
 )
 
 
 @dataclass(frozen=True)
 class CsrFacts:
-    """What a request says: ``names`` as A-labels and IP addresses, ``subject`` as RFC 4514 text."""
+    """What a request says: ``names`` as A-labels and IP addresses, ``subject`` as RFC 4514 text.
+
+    ``key_problems`` say why no authority signs its key; ``extended_key_usages`` are the uses that
+    it asks for (none: it leaves them to the authority, as it should).
+    """
 
     names: tuple[str, ...]
     subject: str
     common_name: str
     key: str
     public_key_id: str
+    key_problems: tuple[Problem, ...] = ()
+    extended_key_usages: tuple[str, ...] = ()
+    asks_to_be_ca: bool = False
+    asks_for_stapling: bool = False
+    has_challenge_password: bool = False
+    der: bytes = field(default=b"", repr=False, compare=False)
+
+    @property
+    def pem(self) -> str:
+        """The request as PEM, without anything that stood around it."""
+        return armor(CSR_LABEL, self.der).decode()
 
 
 def subject_problems(subject: CsrSubject) -> list[Problem]:
@@ -104,6 +133,11 @@ def _is_country(text: str) -> bool:
     return not text or (len(text) == _COUNTRY_LENGTH and text.isascii() and text.isalpha())
 
 
+def fitting_common_name(name: str) -> str:
+    """Return the name if a common name can hold it; a longer one is an alternative name only."""
+    return name if len(name) <= MAX_COMMON_NAME else ""
+
+
 def build_csr(key: PrivateKey, subject: CsrSubject, names: Sequence[str]) -> bytes:
     """Build and sign a request as PEM, for host names, wildcards and IP addresses.
 
@@ -122,19 +156,58 @@ def build_csr(key: PrivateKey, subject: CsrSubject, names: Sequence[str]) -> byt
 def read_csr(pem: bytes) -> CsrFacts:
     """Read the first request of a PEM text, or a DER one, and check its own signature.
 
-    Raises :class:`CsrProblem` with ``csr.unreadable`` or ``csr.signature_wrong``.
+    Raises :class:`CsrProblem` with ``csr.unreadable``, ``csr.signature_wrong``, or
+    ``csr.weak_signature`` for one signed with a hash that authorities refuse.
     """
     try:
         csr = x509.load_der_x509_csr(_der_of(pem))
         facts = _facts_of(csr)
-        is_signed = csr.is_signature_valid
+        hash_name = _hash_name(csr)
+        is_signed = hash_name in WEAK_HASHES or csr.is_signature_valid
     except CsrProblem:
         raise
     except Exception:  # parsers raise many types for hostile input, and all mean the same
-        raise CsrProblem(Problem("csr.unreadable")) from None
+        raise _problem("csr.unreadable") from None
+    if hash_name in WEAK_HASHES:  # which cryptography does not verify
+        raise _problem("csr.weak_signature", hash=hash_name)
     if not is_signed:
-        raise CsrProblem(Problem("csr.signature_wrong"))
+        raise _problem("csr.signature_wrong")
     return facts
+
+
+def read_foreign_csr(content: bytes) -> CsrFacts:
+    """Read what somebody brings as the one request that another program made.
+
+    Raises :class:`CsrProblem` as :func:`read_csr` does, and with ``csr.empty``, ``csr.too_large``,
+    ``csr.several``, ``csr.is_certificate`` or ``csr.is_key``.
+    """
+    if not content.strip():
+        raise _problem("csr.empty")
+    if len(content) > MAX_CSR_BYTES:
+        raise _problem("csr.too_large", limit=MAX_CSR_BYTES // 1024)
+    if is_der(content):
+        _refuse_other_der(content)
+        return read_csr(content)
+    labels = [block.label for block in find_blocks(decode_text(content))]
+    count = sum(label in CSR_LABELS for label in labels)
+    if count > 1:
+        raise _problem("csr.several", count=count)
+    if count == 0 and CERTIFICATE_LABELS & set(labels):
+        raise _problem("csr.is_certificate")
+    if count == 0 and KEY_LABELS & set(labels):
+        raise _problem("csr.is_key")
+    return read_csr(content)
+
+
+def _refuse_other_der(content: bytes) -> None:
+    """Raise for a certificate or a key, so that it is called by its name."""
+    if begins_with_integer(content):
+        raise _problem("csr.is_key")
+    try:
+        read_certificate(content)
+    except CertificateProblem:
+        return
+    raise _problem("csr.is_certificate")
 
 
 def _facts_of(csr: x509.CertificateSigningRequest) -> CsrFacts:
@@ -145,7 +218,32 @@ def _facts_of(csr: x509.CertificateSigningRequest) -> CsrFacts:
         common_name=read_attribute(csr.subject, NameOID.COMMON_NAME),
         key=describe_key(public_key),
         public_key_id=public_key_id(public_key),
+        key_problems=tuple(key_problems(public_key)),
+        extended_key_usages=read_extended_key_usages(csr.extensions),
+        asks_to_be_ca=read_basic_constraints(csr.extensions).ca,
+        asks_for_stapling=_asks_for_stapling(csr.extensions),
+        has_challenge_password=any(
+            attribute.oid == AttributeOID.CHALLENGE_PASSWORD for attribute in csr.attributes
+        ),
+        der=csr.public_bytes(Encoding.DER),
     )
+
+
+def _asks_for_stapling(extensions: x509.Extensions) -> bool:
+    try:
+        extensions.get_extension_for_class(x509.TLSFeature)
+    except x509.ExtensionNotFound:
+        return False
+    return True
+
+
+def _hash_name(csr: x509.CertificateSigningRequest) -> str:
+    """Return ``sha256`` and the like; ``""`` for a signature without one, or an unknown one."""
+    try:
+        algorithm = csr.signature_hash_algorithm
+    except UnsupportedAlgorithm:
+        return ""
+    return algorithm.name if algorithm else ""
 
 
 def _der_of(data: bytes) -> bytes:
@@ -154,9 +252,13 @@ def _der_of(data: bytes) -> bytes:
     for block in find_blocks(decode_text(data)):
         if block.label in CSR_LABELS and block.content:
             return block.content
-    raise CsrProblem(Problem("csr.unreadable"))
+    raise _problem("csr.unreadable")
 
 
 def _to_name(subject: CsrSubject) -> x509.Name:
     texts = ((oid, _field_text(subject, name)) for name, oid, _ in _FIELDS)
     return x509.Name([x509.NameAttribute(oid, text) for oid, text in texts if text])
+
+
+def _problem(code: str, **params: Param) -> CsrProblem:
+    return CsrProblem(Problem(code, params=params))

@@ -17,6 +17,13 @@ def is_der(content: bytes) -> bool:
     return content.startswith(b"\x30") and (is_long or has_integer)
 
 
+def begins_with_integer(der: bytes) -> bool:
+    """Tell whether the first element of a structure is a number, as in every private key."""
+    length = der[1] if len(der) > 1 else 0
+    start = 2 + (length - _LONG_FORM if length >= _LONG_FORM else 0)
+    return der[start : start + 1] == bytes([_INTEGER])
+
+
 def find_integers(der: bytes) -> Iterator[int]:
     """Yield the INTEGERs of a structure and of all SEQUENCEs in it, up to the first malformed byte.
 

@@ -149,7 +149,7 @@ def _read_facts(certificate: x509.Certificate) -> CertificateFacts:
     der = certificate.public_bytes(Encoding.DER)
     public_key = read_public_key(certificate)
     extensions = certificate.extensions
-    constraints = _read_basic_constraints(extensions)
+    constraints = read_basic_constraints(extensions)
     return CertificateFacts(
         der=der,
         pem=armor("CERTIFICATE", der).decode(),
@@ -170,7 +170,7 @@ def _read_facts(certificate: x509.Certificate) -> CertificateFacts:
         path_length=constraints.path_length,
         is_self_signed=is_issued_by(certificate, certificate),
         key_usages=_read_key_usages(extensions),
-        extended_key_usages=_read_extended_key_usages(extensions),
+        extended_key_usages=read_extended_key_usages(extensions),
         subject_key_id=_read_subject_key_id(extensions),
         authority_key_id=_read_authority_key_id(extensions),
         ca_issuers=_read_ca_issuers(extensions),
@@ -195,7 +195,8 @@ def _read_signature_hash(certificate: x509.Certificate) -> str:
     return algorithm.name if algorithm else ""
 
 
-def _read_basic_constraints(extensions: x509.Extensions) -> x509.BasicConstraints:
+def read_basic_constraints(extensions: x509.Extensions) -> x509.BasicConstraints:
+    """Return whether this is an authority; without the extension it is none."""
     try:
         return extensions.get_extension_for_class(x509.BasicConstraints).value
     except x509.ExtensionNotFound:
@@ -210,7 +211,8 @@ def _read_key_usages(extensions: x509.Extensions) -> tuple[str, ...]:
     return tuple(name for attribute, name in _KEY_USAGES.items() if getattr(usage, attribute))
 
 
-def _read_extended_key_usages(extensions: x509.Extensions) -> tuple[str, ...]:
+def read_extended_key_usages(extensions: x509.Extensions) -> tuple[str, ...]:
+    """Return the uses by their usual names, others by their number; none means any use."""
     try:
         usages = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     except x509.ExtensionNotFound:

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from django import forms
+from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from mailadmin.certificates.forms.names import KeyKindField, NamesField, normalize_names
+from mailadmin.certificates.forms.uploads import FilesField, ForgetfulTextarea, Part, PastedField
 from mailadmin.certificates.sentences import say
-from mailadmin.pki.csr import CsrSubject, subject_problems
+from mailadmin.pki.csr import (
+    CsrFacts,
+    CsrProblem,
+    CsrSubject,
+    fitting_common_name,
+    read_foreign_csr,
+    subject_problems,
+)
+from mailadmin.pki.names import NameProblem, display_name, normalize_san
 from mailadmin.pki.problems import Problem
+from mailadmin.pki.renewal import Renewal
 from mailadmin.pki.x509_fields import MAX_NAMES
 
 MAX_SELF_SIGNED_DAYS = 3650
-_LONGEST_COMMON_NAME = 64  # RFC 5280, appendix A.1
 ORGANISATION_FIELDS = ("organization", "organizational_unit", "locality", "state", "country")
 
 
@@ -24,7 +35,11 @@ class RequestForm(forms.Form):
     common_name = forms.CharField(
         label=_("Main host name"),
         max_length=253,
-        help_text=_("What people enter as mail server, such as mail.example.org."),
+        help_text=_(
+            "What people enter as mail server, such as mail.example.org. It is asked for as common "
+            "name and as alternative name; if it has more than 64 characters, only as alternative "
+            "name, which is where mail programs look."
+        ),
         widget=forms.TextInput(
             attrs={"spellcheck": "false", "autocapitalize": "none", "autocomplete": "off"}
         ),
@@ -34,8 +49,10 @@ class RequestForm(forms.Form):
         required=False,
         help_text=_(
             "One per line, or parted by commas. Every other name that people or servers connect "
-            "to, such as smtp.example.org or imap.example.org. Umlauts, wildcards (*.example.org) "
-            "and IP addresses are understood."
+            "to, such as smtp.example.org or imap.example.org: up to 100 names with the main one. "
+            "Umlauts, wildcards (*.example.org) and IP addresses (192.0.2.1, 2001:db8::1) are "
+            "understood; few public authorities sign IP addresses. A name written twice counts "
+            "once."
         ),
     )
     key_kind = KeyKindField()
@@ -71,7 +88,7 @@ class RequestForm(forms.Form):
         """The subject to ask for; a name too long for a common name is an alternative name only."""
         common_name = self.cleaned_data.get("common_name", "")
         return CsrSubject(
-            common_name=common_name if len(common_name) <= _LONGEST_COMMON_NAME else "",
+            common_name=fitting_common_name(common_name),
             **{name: self.cleaned_data.get(name, "") for name in ORGANISATION_FIELDS},
         )
 
@@ -85,6 +102,95 @@ class RequestForm(forms.Form):
     def is_organisation_open(self) -> bool:
         """Tell whether the organisation's fields must be seen: one is filled in or wrong."""
         return any(self[name].value() or self[name].errors for name in ORGANISATION_FIELDS)
+
+
+class KeyChoice(models.TextChoices):
+    """Which key the renewed certificate is to have."""
+
+    KEEP = "keep", _("Keep the key")
+    NEW = "new", _("New key")
+
+
+class RenewForm(RequestForm):
+    """A request for a certificate that takes the place of one that is here."""
+
+    key_choice = forms.ChoiceField(
+        label=_("Which key?"),
+        choices=KeyChoice.choices,
+        widget=forms.RadioSelect,
+        error_messages={"required": _("Choose whether to keep the key.")},
+    )
+
+    def __init__(self, *args: Any, renewal: Renewal, can_keep_key: bool, **kwargs: Any) -> None:
+        kwargs["initial"] = dict(_initial(renewal))
+        super().__init__(*args, **kwargs)
+        self.can_keep_key = can_keep_key
+        if not can_keep_key:
+            del self.fields["key_choice"]
+
+    @property
+    def keeps_key(self) -> bool:
+        """Tell whether the present key signs the request."""
+        return self.cleaned_data.get("key_choice") == KeyChoice.KEEP
+
+
+def _initial(renewal: Renewal) -> Iterator[tuple[str, Any]]:
+    """Yield what the form for a renewal is filled in with."""
+    names = [_readable(name) for name in renewal.names]
+    yield "common_name", next(iter(names), "")
+    yield "names", "\n".join(names[1:])
+    yield "key_kind", renewal.key_kind
+    for name in ORGANISATION_FIELDS:
+        yield name, getattr(renewal.subject, name)
+
+
+def _readable(name: str) -> str:
+    """Return a name as people write it, if that means the very same name again."""
+    shown = display_name(name)
+    try:
+        return shown if normalize_san(shown) == name else name
+    except NameProblem:
+        return name
+
+
+class TrackForm(forms.Form):
+    """A request that another program made: as a file, or pasted."""
+
+    file = FilesField(label=_("File with the request"), required=False)
+    pasted = PastedField(
+        label=_("Or paste it here"),
+        required=False,
+        strip=False,
+        widget=ForgetfulTextarea(
+            attrs={
+                "rows": 8,
+                "spellcheck": "false",
+                "autocomplete": "off",
+                "class": "form-control exact",
+                "placeholder": "-----BEGIN CERTIFICATE REQUEST-----",
+            }
+        ),
+    )
+    renews = forms.IntegerField(required=False, min_value=1, widget=forms.HiddenInput)
+
+    def clean(self) -> dict[str, Any]:
+        """Read the one request that was given."""
+        cleaned = super().clean() or {}
+        files: list[Part] = cleaned.get("file", [])
+        contents = [part.content for part in files] + [cleaned.get("pasted", "").encode()]
+        given = [content for content in contents if content.strip()]
+        try:
+            # Two at once are two PEM texts, or anything else that is no request.
+            cleaned["facts"] = read_foreign_csr(b"\n".join(given))
+        except CsrProblem as error:
+            self.add_error(None, say(error.problem))
+        return cleaned
+
+    @property
+    def facts(self) -> CsrFacts:
+        """What the request says."""
+        facts: CsrFacts = self.cleaned_data["facts"]
+        return facts
 
 
 class SelfSignedForm(forms.Form):

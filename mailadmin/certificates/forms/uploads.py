@@ -37,7 +37,7 @@ class FilesField(forms.FileField):
         ]
 
 
-class _ForgetfulTextarea(forms.Textarea):
+class ForgetfulTextarea(forms.Textarea):
     """A box that never shows again what was typed: it may hold a private key."""
 
     def format_value(self, value: Any) -> str:
@@ -49,7 +49,7 @@ class _ForgetfulTextarea(forms.Textarea):
 class PastedField(forms.CharField):
     """A box for PEM text. Text pasted from UTF-16 may have a NUL between any two letters."""
 
-    widget = _ForgetfulTextarea
+    widget = ForgetfulTextarea
 
     def to_python(self, value: Any) -> str:
         """Drop the NULs instead of refusing the text."""
@@ -68,7 +68,7 @@ class UploadForm(forms.Form):
         label=_("Or paste here"),
         required=False,
         strip=False,
-        widget=_ForgetfulTextarea(
+        widget=ForgetfulTextarea(
             attrs={
                 "rows": 6,
                 "spellcheck": "false",

@@ -77,7 +77,9 @@ def _word(name: str, value: Param) -> Param:
     """Return a parameter as people read it."""
     if name == "name":
         return both_forms(str(value))
-    if name in ("not_before", "not_after"):
+    if name == "names":
+        return ", ".join(both_forms(each) for each in str(value).split(", "))
+    if name in ("not_before", "not_after", "created_at"):
         return exact_words(datetime.fromisoformat(str(value)))
     if name == "hash":
         return _HASHES.get(str(value), str(value))

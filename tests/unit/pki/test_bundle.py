@@ -274,6 +274,25 @@ def test_a_wrong_key_beside_a_known_right_one_is_only_pointed_out() -> None:
     assert verdict.private_key is None
 
 
+def test_a_certificate_whose_key_is_known_to_be_elsewhere_may_come_without_it() -> None:
+    verdict = judge(ISSUED.fullchain_pem, key_ids_elsewhere={LEAF.public_key_id})
+    assert verdict.is_accepted
+    assert verdict.key_source is KeySource.ELSEWHERE
+    assert not verdict.key_matches
+    assert verdict.private_key is None
+
+
+def test_a_wrong_key_for_a_certificate_whose_key_is_elsewhere_is_refused() -> None:
+    stranger = private_key_to_pem(draw_key())
+    verdict = judge(ISSUED.fullchain_pem, stranger, key_ids_elsewhere={LEAF.public_key_id})
+    assert codes(verdict, Severity.ERROR) == ["key.mismatch"]
+
+
+def test_a_key_in_the_upload_counts_more_than_one_elsewhere() -> None:
+    verdict = judge(*WHOLE, key_ids_elsewhere={LEAF.public_key_id})
+    assert verdict.key_source is KeySource.UPLOADED
+
+
 def test_an_unknown_kind_of_key_matches_nothing() -> None:
     p256, unknown = bytes.fromhex("06082a8648ce3d030107"), bytes.fromhex("06082a8648ce3d03017f")
     leaf = read_certificate(LEAF.der.replace(p256, unknown)).pem.encode()

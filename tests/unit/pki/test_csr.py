@@ -6,17 +6,25 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ed25519
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtensionOID, NameOID
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from mailadmin.pki.csr import CsrProblem, CsrSubject, build_csr, read_csr, subject_problems
+from mailadmin.pki.csr import (
+    CsrProblem,
+    CsrSubject,
+    build_csr,
+    fitting_common_name,
+    read_csr,
+    read_foreign_csr,
+    subject_problems,
+)
 from mailadmin.pki.keys import KeyKind, public_key_id
 from mailadmin.pki.names import NameProblem
 from mailadmin.pki.pem import armor
 from mailadmin.pki.problems import Problem
-from tests.throwaway_pki import ThrowawayCa, draw_key
+from tests.throwaway_pki import ThrowawayCa, draw_key, weakly_signed_csr
 
 KEY = draw_key()
 FULL = CsrSubject(
@@ -233,3 +241,72 @@ def test_a_request_with_any_byte_changed_is_refused_or_says_the_same(at: int, ch
     except CsrProblem:
         return
     assert facts == read_csr(VALID)
+
+
+@pytest.mark.parametrize(("length", "is_kept"), [(64, True), (65, False)])
+def test_a_common_name_has_64_characters_at_most(length: int, is_kept: bool) -> None:
+    name = f"{'a' * (length - 12)}.example.org"
+    assert len(name) == length
+    assert fitting_common_name(name) == (name if is_kept else "")
+
+
+def test_the_request_alone_is_left_of_the_text_around_it() -> None:
+    pem = build_csr(KEY, FULL, ["mail.example.org"])
+    facts = read_foreign_csr(b"Subject: your request\r\n\r\n" + pem + b"\r\n-- \r\nsigned")
+    assert facts.pem.encode() == pem
+    assert read_foreign_csr(der_of(pem)).pem.encode() == pem
+
+
+CERTIFICATE = ThrowawayCa().issue()
+CERTIFICATE_DER = x509.load_pem_x509_certificate(CERTIFICATE.cert_pem).public_bytes(Encoding.DER)
+KEY_DER = draw_key().private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+RSA_KEY_DER = draw_key(KeyKind.RSA_2048).private_bytes(
+    Encoding.DER, PrivateFormat.TraditionalOpenSSL, NoEncryption()
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"", "csr.empty"),
+        (b" \n\t ", "csr.empty"),
+        (b"x" * (64 * 1024 + 1), "csr.too_large"),
+        (b"hello", "csr.unreadable"),
+        (b"\x30\x82", "csr.unreadable"),
+        (VALID[:-1], "csr.unreadable"),
+        (VALID + b"\0", "csr.unreadable"),
+        (armor("CERTIFICATE REQUEST", VALID) * 2, "csr.several"),
+        (CERTIFICATE.fullchain_pem, "csr.is_certificate"),
+        (CERTIFICATE_DER, "csr.is_certificate"),
+        (CERTIFICATE.key_pem, "csr.is_key"),
+        (KEY_DER, "csr.is_key"),
+        (RSA_KEY_DER, "csr.is_key"),
+    ],
+)
+def test_what_is_no_request_is_called_by_its_name(content: bytes, code: str) -> None:
+    with pytest.raises(CsrProblem) as refused:
+        read_foreign_csr(content)
+    assert refused.value.problem.code == code
+    assert refused.value.__cause__ is None
+
+
+def test_a_key_beside_the_request_is_not_looked_at() -> None:
+    pem = build_csr(KEY, FULL, ["mail.example.org"])
+    assert read_foreign_csr(CERTIFICATE.key_pem + pem) == read_csr(pem)
+
+
+@pytest.mark.parametrize("hash_name", ["sha1", "md5"])
+def test_a_hash_that_can_be_forged_is_named(hash_name: str) -> None:
+    with pytest.raises(CsrProblem) as refused:
+        read_csr(weakly_signed_csr(draw_key(KeyKind.RSA_2048), hash_name))
+    assert refused.value.problem.code == "csr.weak_signature"
+    assert refused.value.problem.params["hash"] == hash_name
+
+
+def test_a_signature_of_an_unknown_kind_is_not_believed() -> None:
+    """1.2.840.10045.4.3.9 stands for nothing; 4.3.2 is ECDSA with SHA-256."""
+    oid = bytes.fromhex("2a8648ce3d040302")
+    assert VALID.count(oid) == 1
+    with pytest.raises(CsrProblem) as refused:
+        read_csr(VALID.replace(oid, oid[:-1] + b"\x09"))
+    assert refused.value.problem.code in ("csr.unreadable", "csr.signature_wrong")
