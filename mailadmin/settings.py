@@ -89,6 +89,8 @@ IS_PRIVATE_FETCH_ALLOWED = _is_on("MAILADMIN_FETCH_PRIVATE")
 
 # Who is asked, beside the rows themselves, before a certificate and its key are deleted.
 CERTIFICATE_USE_FINDERS = ["mailadmin.listeners.served.find_served_uses"]
+# What is sealed with the master key beside private keys and uploads, and goes with a new one.
+SEALED_ELSEWHERE: list[str] = []
 
 AGENT_SOCKET = Path(os.environ.get("MAILADMIN_AGENT_SOCKET", paths.agent_socket(RUN_DIR)))
 # How often beat asks the agent to look at every port, in seconds.

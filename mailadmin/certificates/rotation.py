@@ -14,9 +14,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from django.conf import settings
 from django.db import transaction
+from django.utils.module_loading import import_string
 
 from mailadmin.audit.actors import Actor
 from mailadmin.audit.services import record_event
@@ -73,7 +75,18 @@ class Rotation:
     new_id: str
     keys: int
     uploads: int
+    others: int
     is_resumed: bool
+
+
+class SealedElsewhere(Protocol):
+    """What an app above has sealed; ``settings.SEALED_ELSEWHERE`` names it."""
+
+    def needs_resealing(self, masters: Sequence[MasterKey]) -> bool:
+        """Tell whether an older master key opens something that the newest one does not."""
+
+    def reseal(self, masters: Sequence[MasterKey]) -> int:
+        """Seal that with the newest one; returns how many it was."""
 
 
 def check_custody() -> Custody:
@@ -107,21 +120,27 @@ def rotate_master_key(*, actor: Actor) -> Rotation:
 def _finish(
     actor: Actor, masters: Sequence[MasterKey], path: Path, *, is_resumed: bool
 ) -> Rotation:
-    keys = uploads = 0
+    keys = uploads = others = 0
     while True:
         keys += sum(_reseal_keys(batch, masters) for batch in _batches(masters[0]))
         uploads += sum(
             reseal_upload(row, masters) for row in SealedUpload.objects.order_by("pk").iterator()
         )
+        others += sum(item.reseal(masters) for item in _sealed_elsewhere())
         rotation = Rotation(
             old_ids=tuple(master.key_id for master in masters[1:]),
             new_id=masters[0].key_id,
             keys=keys,
             uploads=uploads,
+            others=others,
             is_resumed=is_resumed,
         )
         if _retire(actor, masters, path, rotation):
             return rotation
+
+
+def _sealed_elsewhere() -> list[SealedElsewhere]:
+    return [import_string(path) for path in settings.SEALED_ELSEWHERE]
 
 
 def _check(masters: Sequence[MasterKey]) -> Custody:
@@ -197,6 +216,8 @@ def _retire(actor: Actor, masters: Sequence[MasterKey], path: Path, rotation: Ro
         return False
     if any(needs_resealing(row, masters) for row in SealedUpload.objects.iterator()):
         return False
+    if any(item.needs_resealing(masters) for item in _sealed_elsewhere()):
+        return False
     record_event(
         actor=actor,
         verb="master_key.rotated",
@@ -208,6 +229,7 @@ def _retire(actor: Actor, masters: Sequence[MasterKey], path: Path, rotation: Ro
             "master_key_ids": [rotation.new_id],
             "keys": rotation.keys,
             "uploads": rotation.uploads,
+            "others": rotation.others,
         },
     )
     replace_master_keys(path, masters[:1])

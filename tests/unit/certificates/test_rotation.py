@@ -134,7 +134,7 @@ def test_what_was_done_is_in_the_log_and_no_key_is(pems: list[bytes], path: Path
     assert begun.object_label == old.key_id
     assert done.verb == "master_key.rotated"
     assert done.before == {"master_key_ids": [old.key_id]}
-    assert done.after == {"master_key_ids": [new.key_id], "keys": 60, "uploads": 0}
+    assert done.after == {"master_key_ids": [new.key_id], "keys": 60, "uploads": 0, "others": 0}
     told = json.dumps([done.before, done.after, begun.after])
     assert path.read_text().strip() not in told
 
