@@ -11,7 +11,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mailadmin.settings")
 
 app = Celery("mailadmin")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.autodiscover_tasks(["mailadmin.deployments"])
+app.autodiscover_tasks(["mailadmin.deployments", "mailadmin.notifications"])
 
 
 @beat_init.connect

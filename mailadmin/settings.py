@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import socket
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -90,13 +91,34 @@ IS_PRIVATE_FETCH_ALLOWED = _is_on("MAILADMIN_FETCH_PRIVATE")
 # Who is asked, beside the rows themselves, before a certificate and its key are deleted.
 CERTIFICATE_USE_FINDERS = ["mailadmin.listeners.served.find_served_uses"]
 # What is sealed with the master key beside private keys and uploads, and goes with a new one.
-SEALED_ELSEWHERE: list[str] = []
+SEALED_ELSEWHERE = ["mailadmin.notifications.sealing.WEBHOOK_SECRETS"]
 
 AGENT_SOCKET = Path(os.environ.get("MAILADMIN_AGENT_SOCKET", paths.agent_socket(RUN_DIR)))
 # How often beat asks the agent to look at every port, in seconds.
 PROBE_INTERVAL = int(os.environ.get("MAILADMIN_PROBE_INTERVAL", "300"))
 # How long looks at the ports are kept.
 OBSERVATION_DAYS = int(os.environ.get("MAILADMIN_OBSERVATION_DAYS", "30"))
+
+# How often beat looks for something worth telling, in seconds; and how long what was told is kept.
+NOTICE_INTERVAL = int(os.environ.get("MAILADMIN_NOTICE_INTERVAL", "900"))
+NOTICE_DAYS = int(os.environ.get("MAILADMIN_NOTICE_DAYS", "90"))
+# The panel's own address, for the links in what it sends; without it there are none.
+PANEL_URL = os.environ.get("MAILADMIN_URL", "").strip().rstrip("/")
+
+# Mail goes out through this server: the panel's own machine unless told otherwise. Better another
+# one than the mail server the panel looks after, which may be what is broken.
+EMAIL_BACKEND = "mailadmin.notifications.runner.mailing.ReplyKeepingBackend"
+EMAIL_HOST = os.environ.get("MAILADMIN_SMTP_HOST", "localhost")
+EMAIL_PORT = int(os.environ.get("MAILADMIN_SMTP_PORT", "25"))
+EMAIL_HOST_USER = os.environ.get("MAILADMIN_SMTP_USER", "")
+EMAIL_HOST_PASSWORD = os.environ.get("MAILADMIN_SMTP_PASSWORD", "")
+# "starttls" or "implicit"; empty is in clear, for a server on the same machine.
+SMTP_TLS = os.environ.get("MAILADMIN_SMTP_TLS", "").strip().lower()
+if SMTP_TLS not in {"", "starttls", "implicit"}:
+    raise ValueError("MAILADMIN_SMTP_TLS must be starttls, implicit or empty")
+EMAIL_USE_TLS, EMAIL_USE_SSL = SMTP_TLS == "starttls", SMTP_TLS == "implicit"
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = os.environ.get("MAILADMIN_MAIL_FROM") or f"mailadmin@{socket.gethostname()}"
 
 INSTALLED_APPS = [
     "django.contrib.auth",
@@ -119,6 +141,7 @@ INSTALLED_APPS = [
     "mailadmin.servers",
     "mailadmin.listeners",
     "mailadmin.deployments",
+    "mailadmin.notifications",
     "mailadmin.dashboard",
 ]
 
@@ -289,6 +312,18 @@ CELERY_BEAT_SCHEDULE = {
     },
     "drop-old-observations": {
         "task": "mailadmin.deployments.tasks.drop_old_observations",
+        "schedule": 6 * 3600,
+    },
+    "look-for-what-is-worth-telling": {
+        "task": "mailadmin.notifications.tasks.evaluate_notices",
+        "schedule": NOTICE_INTERVAL,
+    },
+    "send-what-is-due": {
+        "task": "mailadmin.notifications.tasks.send_due",
+        "schedule": 60,
+    },
+    "drop-old-notices": {
+        "task": "mailadmin.notifications.tasks.drop_old_notices",
         "schedule": 6 * 3600,
     },
 }

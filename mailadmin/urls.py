@@ -11,4 +11,5 @@ urlpatterns = [
     path("certificates/", include("mailadmin.certificates.urls")),
     path("listeners/", include("mailadmin.listeners.urls")),
     path("deployments/", include("mailadmin.deployments.urls")),
+    path("notifications/", include("mailadmin.notifications.urls")),
 ]

@@ -51,6 +51,12 @@ VERBS: dict[str, Promise] = {
     "user.logged_out": _("logged out"),
     "user.password_changed": _("changed the password of"),
     "user.mfa_changed": _("changed the second factor of"),
+    "destination.added": _("added the notification destination"),
+    "destination.changed": _("changed the notification destination"),
+    "destination.deleted": _("deleted the notification destination"),
+    "destination.switched_on": _("switched on the notifications to"),
+    "destination.switched_off": _("switched off the notifications to"),
+    "destination.tested": _("sent a test to"),
     "audit.exported": _("exported the audit log"),
 }
 
@@ -64,6 +70,7 @@ OBJECTS: dict[str, Promise] = {
     "name": _("host name"),
     "server": _("mail server"),
     "deployment": _("deployment"),
+    "destination": _("notification destination"),
     "user": _("user"),
     "audit": _("audit log"),
 }

@@ -17,6 +17,7 @@ from mailadmin.dashboard.advice import find_advice
 from mailadmin.dashboard.matrix import Matrix, read_matrix
 from mailadmin.deployments.selectors import last_deployment
 from mailadmin.deployments.services import request_probe
+from mailadmin.notifications.selectors import open_notices
 from mailadmin.servers.models import MailServer
 from mailadmin.servers.selectors import current_server
 from mailadmin.servers.views import server_or_404
@@ -34,6 +35,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     shown = _matrix_context(server) | {
         "certificates": list_certificates(now=now)[:_MOST_CERTIFICATES],
         "last_deployment": last_deployment(server),
+        "notice_count": open_notices().count(),
     }
     return render(request, "dashboard/overview.html", shown)
 

@@ -96,6 +96,11 @@ class Stack:
             "MAILADMIN_VAR": str(self.var),
             "MAILADMIN_RUN": str(self.run),
             "DJANGO_SETTINGS_MODULE": "mailadmin.settings",
+            # Notices come through the demo's own mail server, for the mailbox that lives there.
+            "MAILADMIN_SMTP_HOST": self.sandbox.settings.address,
+            "MAILADMIN_SMTP_PORT": str(self.sandbox.settings.ports["smtp"]),
+            "MAILADMIN_MAIL_FROM": f"mailadmin@{self.sandbox.settings.host_name}",
+            "MAILADMIN_URL": self.panel_url,
             "PYTHONUNBUFFERED": "1",
             # The agent answers root alone, so here the worker has to be root; Celery minds.
             "PYTHONWARNINGS": "ignore:You're running the worker with superuser privileges",

@@ -1,0 +1,189 @@
+"""What is worth telling: certificates with and without heirs, used and spare; pairs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any
+
+import pytest
+
+from mailadmin.notifications.findings import (
+    CertificateUse,
+    Facts,
+    Finding,
+    StoredCertificate,
+    judge,
+)
+from mailadmin.notifications.stages import Lifetime
+
+START = datetime(2027, 1, 1, tzinfo=UTC)
+_numbers = count(1)
+
+
+def certificate(
+    *names: str, begin: float = 0, days: float = 90, **values: Any
+) -> StoredCertificate:
+    """Return a certificate that begins so many days after the start."""
+    number = next(_numbers)
+    not_before = START + timedelta(days=begin)
+    item = StoredCertificate(
+        pk=number,
+        fingerprint=f"{number:064x}",
+        label=(names or ("mail.example.org",))[0],
+        names=names or ("mail.example.org",),
+        issuer="R11",
+        lifetime=Lifetime(not_before, not_before + timedelta(days=days)),
+        key_family="ECDSA",
+        created_at=not_before,
+    )
+    return replace(item, **values)
+
+
+def used(item: StoredCertificate, **values: Any) -> dict[str, CertificateUse]:
+    use = CertificateUse(1, "mail.example.org", is_wanted=True, is_applied=True, places="993")
+    return {item.fingerprint: replace(use, **values)}
+
+
+def codes(facts: Facts, day: float) -> list[str]:
+    return [item.code.removeprefix("certificate.") for item in findings(facts, day)]
+
+
+def findings(facts: Facts, day: float) -> list[Finding]:
+    return judge(facts, START + timedelta(days=day))
+
+
+def test_a_life_without_renewal() -> None:
+    item = certificate()
+    facts = Facts((item,), used(item))
+    told = {day: codes(facts, day) for day in (0, 59.9, 60, 66.9, 67, 80, 87, 90, 120)}
+    assert told == {
+        0: [],
+        59.9: [],
+        60: ["renewal_due"],
+        66.9: ["renewal_due"],
+        67: ["renewal_due", "not_renewed"],
+        80: ["ten_days", "not_renewed"],
+        87: ["three_days", "not_renewed"],
+        90: ["expired", "not_renewed"],
+        120: ["expired", "not_renewed"],
+    }
+
+
+def test_renewed_but_not_deployed_is_told_apart_from_not_renewed() -> None:
+    old, new = certificate(), certificate(begin=65)
+    facts = Facts((old, new), used(old))
+    assert codes(facts, 64.9) == ["renewal_due"] or new.created_at > START
+    # A day of leisure to use it; then the reminder, once and for good.
+    assert codes(facts, 65.5) == []
+    assert codes(facts, 66) == ["not_deployed"]
+    (found,) = findings(facts, 70)
+    assert found.params["way"] == "choose"
+    assert found.params["heir_id"] == new.pk
+    assert codes(facts, 80) == ["ten_days", "not_deployed"]
+
+
+def test_in_the_last_days_an_hour_of_leisure_is_all() -> None:
+    old, new = certificate(), certificate(begin=88)
+    facts = Facts((old, new), used(old))
+    assert codes(facts, 88.02) == ["three_days"]
+    assert codes(facts, 88.05) == ["three_days", "not_deployed"]
+
+
+def test_chosen_but_not_applied_asks_to_apply() -> None:
+    old, new = certificate(), certificate(begin=65)
+    leaving = used(old, is_wanted=False) | used(new, is_applied=False)
+    (found,) = findings(Facts((old, new), leaving), 70)
+    assert (found.code, found.params["way"]) == ("certificate.not_deployed", "apply")
+
+
+def test_what_is_leaving_for_a_certificate_of_other_names_is_only_told_near_the_end() -> None:
+    old, other = certificate(), certificate("other.example.org", begin=65)
+    facts = Facts((old, other), used(old, is_wanted=False) | used(other))
+    assert codes(facts, 70) == []
+    (found,) = findings(facts, 80)
+    assert (found.code, found.params["way"]) == ("certificate.ten_days", "apply")
+
+
+def test_once_the_new_one_is_served_nothing_is_told_of_the_old() -> None:
+    old, new = certificate(), certificate(begin=65)
+    for day in (70, 80, 88, 91):
+        assert codes(Facts((old, new), used(new)), day) == []
+
+
+def test_a_spare_one_is_shown_and_not_told() -> None:
+    (found,) = findings(Facts((certificate(),)), 88)
+    assert found.code == "certificate.spare_ends"
+    assert found.is_quiet
+    assert codes(Facts((certificate(),)), 91) == []
+    assert codes(Facts((certificate(), certificate(begin=65))), 88) == []
+
+
+@pytest.mark.parametrize(
+    ("names", "is_heir"),
+    [
+        (("a.example.org", "b.example.org"), True),
+        (("b.example.org", "a.example.org", "c.example.org"), True),
+        (("*.example.org",), True),
+        (("a.example.org", "*.example.org"), True),
+        (("a.example.org",), False),
+        (("*.example.com",), False),
+    ],
+)
+def test_an_heir_covers_every_name(names: tuple[str, ...], is_heir: bool) -> None:
+    old = certificate("a.example.org", "b.example.org")
+    facts = Facts((old, certificate(*names, begin=65)), used(old))
+    assert ("not_deployed" in codes(facts, 70)) is is_heir
+
+
+def test_a_wildcard_is_replaced_by_a_wildcard_alone() -> None:
+    old = certificate("*.example.org")
+    single = certificate("a.example.org", begin=65)
+    assert codes(Facts((old, single), used(old)), 70) == ["renewal_due", "not_renewed"]
+    again = certificate("*.example.org", begin=65)
+    assert codes(Facts((old, again), used(old)), 70) == ["not_deployed"]
+
+
+@pytest.mark.parametrize("begin", [-300, -1, 0])
+def test_an_older_one_is_no_heir(begin: float) -> None:
+    old = certificate()
+    other = certificate(begin=begin, days=90 - begin if begin < -1 else 90)
+    assert "not_deployed" not in codes(Facts((old, other), used(old)), 70)
+
+
+def test_one_that_was_said_to_replace_it_is_an_heir_of_the_same_day() -> None:
+    old = certificate()
+    new = certificate(days=120, replaces_id=old.pk)
+    assert codes(Facts((old, new), used(old)), 70) == ["not_deployed"]
+
+
+def test_the_other_half_of_a_pair_is_no_heir() -> None:
+    rsa = certificate(key_family="RSA")
+    ecdsa = certificate(begin=0.1, days=91, companion_id=rsa.pk)
+    rsa = replace(rsa, companion_id=ecdsa.pk)
+    facts = Facts((rsa, ecdsa), used(rsa) | used(ecdsa))
+    assert codes(facts, 70) == ["renewal_due", "not_renewed", "renewal_due", "not_renewed"]
+    # Only the ECDSA half is renewed: the RSA half still is not.
+    new = certificate(begin=65)
+    facts = Facts((rsa, ecdsa, new), used(rsa) | used(ecdsa))
+    assert codes(facts, 70) == ["renewal_due", "not_renewed", "not_deployed"]
+
+
+def test_a_short_life_is_told_of_twice_and_at_its_end() -> None:
+    item = certificate(days=6)
+    facts = Facts((item,), used(item))
+    seen = [codes(facts, hour / 24) for hour in range(6 * 24 + 2)]
+    assert [item for at, item in enumerate(seen) if item != seen[at - 1]] == [
+        [],
+        ["renewal_due"],
+        ["renewal_due", "not_renewed"],
+        ["expired", "not_renewed"],
+    ]
+
+
+def test_ten_thousand_spare_certificates_are_judged_in_a_moment() -> None:
+    items = tuple(certificate(f"h{number}.example.org") for number in range(10_000))
+    began = datetime.now(UTC)
+    assert len(findings(Facts(items), 70)) == 10_000
+    assert datetime.now(UTC) - began < timedelta(seconds=5)
