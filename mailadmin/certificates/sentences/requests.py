@@ -174,3 +174,14 @@ SENTENCES: dict[str, StrPromise] = {
         "This is the private key of the certificate for %(name)s, which is stored here without it."
     ),
 }
+
+# What became of the key of a request that was given up; see certificates.requesting.KeyFate.
+CANCELLED: dict[str, StrPromise] = {
+    "destroyed": _("The request was cancelled and its private key destroyed."),
+    "still_used": _(
+        "The request was cancelled. Its private key is in use by a certificate and stays here."
+    ),
+    "elsewhere": _(
+        "The request was cancelled. Its private key was never here; destroy it where it is."
+    ),
+}

@@ -21,8 +21,8 @@ from mailadmin.certificates.forms.requests import RenewForm, RequestForm, TrackF
 from mailadmin.certificates.forms.uploads import UploadForm
 from mailadmin.certificates.master_key import CustodyProblem
 from mailadmin.certificates.models import Certificate, CertificateSigningRequest
-from mailadmin.certificates.requesting import KeyFate
 from mailadmin.certificates.sentences import say
+from mailadmin.certificates.sentences.requests import CANCELLED
 from mailadmin.certificates.views.browsing import pem_response
 from mailadmin.pki.certificate import read_certificate
 from mailadmin.pki.csr import read_csr
@@ -195,18 +195,5 @@ class CancelView(ChangeRequiredMixin, View):
             for problem in error.problems:
                 messages.error(request, say(problem))
         else:
-            messages.success(request, cancelled_words(cancelled.key_fate))
+            messages.success(request, CANCELLED[cancelled.key_fate])
         return redirect(csr)
-
-
-def cancelled_words(fate: KeyFate) -> str:
-    """Say that a request was given up, and what became of its key."""
-    return {
-        KeyFate.DESTROYED: _("The request was cancelled and its private key destroyed."),
-        KeyFate.STILL_USED: _(
-            "The request was cancelled. Its private key is in use by a certificate and stays here."
-        ),
-        KeyFate.ELSEWHERE: _(
-            "The request was cancelled. Its private key was never here; destroy it where it is."
-        ),
-    }[fate]

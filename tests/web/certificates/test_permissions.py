@@ -19,9 +19,18 @@ from tests.web.certificates.conftest import store, text_of
 pytestmark = pytest.mark.django_db
 
 READ = ("list", "detail", "download", "request_detail", "request_download")
-CHANGE = ("add", "upload", "self_signed", "request_create", "request_cancel", "delete")
+CHANGE = (
+    "add",
+    "upload",
+    "self_signed",
+    "request_create",
+    "request_cancel",
+    "request_track",
+    "renew",
+    "delete",
+)
 ONLY_POST = ("names_preview",)
-WITH_CERTIFICATE = {"detail", "download", "delete"}
+WITH_CERTIFICATE = {"detail", "download", "renew", "delete"}
 WITH_REQUEST = {"request_detail", "request_download", "request_cancel"}
 
 
