@@ -163,6 +163,14 @@ def find_waiting_renewals(certificate: Certificate) -> list[CertificateSigningRe
     return list(list_pending_requests().filter(renews=certificate)[:_MOST_SHOWN])
 
 
+def find_requests_that_keep_key(certificate: Certificate) -> list[CertificateSigningRequest]:
+    """Return the waiting requests that keep the certificate's key from being destroyed."""
+    if certificate.private_key_id is None:
+        return []
+    rows = list_pending_requests().filter(private_key=certificate.private_key_id)
+    return list(rows[:_MOST_SHOWN])
+
+
 def find_others_with_key(csr: CertificateSigningRequest) -> list[Certificate]:
     """Return the certificates that keep the request's key in use, so that it is not destroyed."""
     if csr.private_key_id is None:

@@ -136,6 +136,9 @@ def test_cancelling_spares_a_key_in_use_and_says_so(client: Client, old: Certifi
 
 def test_a_kept_key_goes_with_the_last_that_needs_it(client: Client, old: Certificate) -> None:
     csr = renew(client, old, "keep")
+    page = text_of(client.get(reverse("certificates:delete", args=[old.pk])))
+    assert "Its private key stays here, because a request" in page
+    assert "destroy its key" not in page
     assert delete_certificate(actor=make_actor(), certificate=old) is False
     assert PrivateKey.objects.count() == 1
     client.post(reverse("certificates:request_cancel", args=[csr.pk]))

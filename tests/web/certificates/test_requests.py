@@ -143,6 +143,34 @@ def test_a_key_cancelled_between_verdict_and_save_is_missed(
     assert not Certificate.objects.exists()
 
 
+def test_a_hundred_names_with_the_main_one_are_asked_for(client: Client) -> None:
+    more = [f"h{number}.example.org" for number in range(99)]
+    csr = make_request(client, names=" ".join(more))
+    assert csr.names == ["mail.example.org", *more]
+
+
+def test_a_name_in_two_forms_is_asked_for_once(client: Client) -> None:
+    typed = "*.Bücher.example xn--bcher-kva.example bücher.example. [2001:DB8::1] 2001:db8:0:0::1"
+    csr = make_request(client, names=f"MAIL.example.org {typed}")
+    assert csr.names == [
+        "mail.example.org",
+        "*.xn--bcher-kva.example",
+        "xn--bcher-kva.example",
+        "2001:db8::1",
+    ]
+    parsed = x509.load_pem_x509_csr(csr.pem.encode())
+    assert len(list(parsed.extensions)) == 1  # no extended key usage: some authorities refuse it
+
+
+@pytest.mark.parametrize("length", [253, 254])
+def test_a_name_has_253_characters_at_most(length: int, client: Client) -> None:
+    name = ".".join(["a" * 60] * 4)[: length - 12].rstrip(".") + ".example.org"
+    name = "b" * (length - len(name)) + name
+    fields = FIELDS | {"common_name": "mail.example.org", "names": name}
+    response = client.post(reverse("certificates:request_create"), fields)
+    assert response.status_code == (302 if length == 253 else 200)
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
