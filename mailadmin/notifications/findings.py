@@ -22,6 +22,8 @@ CODES_OF_STAGES = {
     Stage.THREE_DAYS: ("certificate.three_days", Severity.ERROR),
     Stage.EXPIRED: ("certificate.expired", Severity.ERROR),
 }
+# Takes the place of the renewal that is due; the later stages say it in their own words.
+_NOT_RENEWED = ("certificate.not_renewed", Severity.WARNING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,13 +170,12 @@ def _judge_used(
     stage = item.lifetime.stage(now)
     # On its way out already, or a newer one is here: then it is not renewal that is missing.
     is_settled = heir is not None or not use.is_wanted
-    if not (is_settled and stage is Stage.RENEWAL):
-        code, severity = CODES_OF_STAGES[stage]
+    if stage is not Stage.RENEWAL or not is_settled:
+        is_given_up = stage is Stage.RENEWAL and now >= item.lifetime.given_up_at
+        code, severity = _NOT_RENEWED if is_given_up else CODES_OF_STAGES[stage]
         yield _about(code, severity, item, use, heir)
     if heir is not None and now - heir.created_at >= _patience_with(item, now):
         yield _about("certificate.not_deployed", Severity.WARNING, item, use, heir)
-    if not is_settled and now >= item.lifetime.given_up_at:
-        yield _about("certificate.not_renewed", Severity.WARNING, item, use, heir)
 
 
 def _patience_with(item: StoredCertificate, now: datetime) -> timedelta:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import imaplib
+import json
 import os
 import re
 import signal
@@ -94,6 +95,28 @@ def _deployment_status(panel: RunningStack, number: int) -> str:
 def _applied(done: object) -> str:
     assert getattr(done, "returncode", None) == 0, done
     return str(getattr(done, "stdout", ""))
+
+
+def test_a_notice_goes_through_redis_and_worker_into_the_mailbox(panel: RunningStack) -> None:
+    asked = panel.shell(
+        "from django.utils import timezone\n"
+        "from mailadmin.audit.actors import Actor\n"
+        "from mailadmin.notifications.services import add_destination, request_test\n"
+        "actor = Actor.command_line()\n"
+        "row = add_destination(actor=actor, kind='email', title='Admins',\n"
+        f"    address='{panel.sandbox.settings.mailbox}', minimum_severity='info')\n"
+        "print(request_test(actor=actor, destination=row, now=timezone.now()).uuid)"
+    )
+    mail_clients.wait_for_subject(panel.sandbox, "Test from mailadmin")
+
+    def last() -> dict[str, str]:
+        told = json.loads(panel.manage("notifications", "--json").stdout)
+        found: dict[str, str] = told["deliveries"][0]
+        return found
+
+    wait_until(lambda: last()["status"] == "sent", what="the delivery to be closed")
+    assert last()["id"] == asked
+    assert "queued as" in last()["result"]
 
 
 def test_the_host_is_registered_as_it_was_found(panel: RunningStack) -> None:

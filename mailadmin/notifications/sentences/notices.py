@@ -74,6 +74,7 @@ SENTENCES: dict[str, Promise] = {
         "runs as before."
     ),
 }
+_LATE = ("certificate.ten_days", "certificate.three_days", "certificate.expired")
 _SERVED = _("It is in use on %(host_name)s: %(places)s.")
 _DEFAULT = _("It is the default certificate of %(host_name)s.")
 _WAYS: dict[str, Promise] = {
@@ -110,6 +111,8 @@ def say_what(notice: Notice, now: datetime) -> str:
     """Return what stands: what happened, and where it matters."""
     words = _words(notice, now)
     said = [str(SENTENCES[notice.code]) % words]
+    if notice.code in _LATE and notice.params.get("way") == "renew":
+        said.append(_now("No newer one with its names is here."))
     if notice.is_about_certificate and "host_name" in notice.params:
         where = _SERVED if notice.params.get("places") else _DEFAULT
         said.append(str(where) % words)

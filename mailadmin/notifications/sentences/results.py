@@ -13,7 +13,7 @@ from mailadmin.notifications.models import Delivery
 Status = Delivery.Status
 
 RESULTS: dict[str, Promise] = {
-    "mail.accepted": _("Taken by the mail server %(server)s%(named)s. It answered: %(reply)s"),
+    "mail.accepted": _("Taken by the mail server %(server)s%(named)s.%(answered)s"),
     "mail.refused": _(
         "The mail server %(server)s refused it: %(reply)s Check the address, and whether that "
         "server takes mail from the panel (MAILADMIN_SMTP_HOST, MAILADMIN_MAIL_FROM)."
@@ -75,6 +75,7 @@ STATUS_STATES: dict[str, str] = {
     Status.CANCELLED: "off",
 }
 _SAID = _(" It said: %(reply)s")
+_ANSWERED = _(" It answered: %(reply)s")
 _NAMED = _(" (%(name)s)")
 _TOWARD = _(" (%(location)s)")
 
@@ -88,6 +89,7 @@ def say_result(result: Mapping[str, Any] | None) -> str:
         return str(result["code"])
     params: dict[str, Any] = dict(result.get("params", {}))
     params["said"] = str(_SAID) % params if params.get("reply") else ""
+    params["answered"] = str(_ANSWERED) % params if params.get("reply") else ""
     params["named"] = str(_NAMED) % params if params.get("name") else ""
     params["toward"] = str(_TOWARD) % params if params.get("location") else ""
     return (str(sentence) % params).strip()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -137,12 +138,12 @@ def test_a_handshake_that_never_ends_ends_in_time() -> None:
 @pytest.mark.parametrize("words", [b"220 mail.example.org ESMTP\r\n", b"", b"HTTP/1.1 abc\r\n\r\n"])
 def test_what_does_not_speak_http(words: bytes) -> None:
     def talk(connection: socket.socket) -> None:
-        connection.recv(4096)
+        _read_request(connection.recv)
         connection.sendall(words)
 
     with run_talker(talk) as port:
         result = post(call(f"http://127.0.0.1:{port}/"))
-    assert result.code in {"webhook.not_http", "webhook.unreachable"}
+    assert result.code == "webhook.not_http"
 
 
 def test_a_certificate_is_checked_and_an_authority_of_ones_own_can_be_trusted(
@@ -156,7 +157,7 @@ def test_a_certificate_is_checked_and_an_authority_of_ones_own_can_be_trusted(
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(certificate, key)
         with context.wrap_socket(connection, server_side=True) as tls:
-            tls.recv(65536)
+            _read_request(tls.recv)
             tls.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
 
     with run_talker(talk) as port:
@@ -164,6 +165,13 @@ def test_a_certificate_is_checked_and_an_authority_of_ones_own_can_be_trusted(
     with run_talker(talk) as port:
         trusted = call(f"https://localhost:{port}/", authorities=certificate.read_text())
         assert post(trusted).is_good
+
+
+def _read_request(receive: Callable[[int], bytes]) -> None:
+    """Read to the end of the body: closing before would reset the connection."""
+    seen = b""
+    while not seen.endswith(b'{"a":1}'):
+        seen += receive(4096)
 
 
 def _drain(connection: socket.socket) -> None:

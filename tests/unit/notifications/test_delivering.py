@@ -65,6 +65,7 @@ def test_a_mail_says_what_stands_where_and_what_to_do(
     for part in (
         "at 2027-04-01 00:00:00 UTC",
         "It is in use on mail.example.org: 25, 110, 143, 993, 995.",
+        "No newer one with its names is here.",
         "What to do: bring a newer certificate",
         certificate.fingerprint,
         f"https://panel.example.org/certificates/{certificate.pk}/",
@@ -268,6 +269,7 @@ def test_a_secret_that_the_master_key_does_not_open_is_told() -> None:
 def test_a_dead_redis_loses_nothing(
     server: MailServer, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: object
 ) -> None:
+    make_mailbox()
     make_mailbox()
     asked: list[int] = []
 

@@ -54,13 +54,13 @@ def test_a_whole_life_is_told_in_five_messages_however_often_one_looks(server: M
         "certificate.three_days",
         "certificate.expired",
     ]
-    assert standing() == ["expired", "not_renewed"]
+    assert standing() == ["expired"]
 
 
 def test_only_what_counts_now_is_told_after_a_long_silence(server: MailServer) -> None:
     make_mailbox()
     evaluate(day(88))
-    assert told() == ["certificate.three_days", "certificate.not_renewed"]
+    assert told() == ["certificate.three_days"]
 
 
 def test_renewing_and_deploying_closes_everything(
@@ -68,7 +68,7 @@ def test_renewing_and_deploying_closes_everything(
 ) -> None:
     make_mailbox()
     evaluate(day(81))
-    assert standing() == ["not_renewed", "ten_days"]
+    assert standing() == ["ten_days"]
     new = renew(81)
     evaluate(day(81.5))
     assert standing() == ["ten_days"]
@@ -78,7 +78,7 @@ def test_renewing_and_deploying_closes_everything(
     evaluate(day(82.6))
     assert standing() == []
     assert all(row.closed_at for row in Notice.objects.all())
-    assert len(told()) == 3
+    assert len(told()) == 2
 
 
 def test_what_was_not_sent_yet_is_not_sent_after_the_renewal(
@@ -98,14 +98,14 @@ def test_a_renewal_that_is_deleted_again_is_shown_again_and_told_no_second_time(
 ) -> None:
     make_mailbox()
     evaluate(day(70))
-    assert standing() == ["not_renewed", "renewal_due"]
+    assert standing() == ["not_renewed"]
     new = renew(70)
     evaluate(day(70.5))
     assert standing() == []
     Certificate.objects.filter(pk=new.pk).update(deleted_at=day(72))
     evaluate(day(73))
-    assert standing() == ["not_renewed", "renewal_due"]
-    assert len(told()) == 2
+    assert standing() == ["not_renewed"]
+    assert len(told()) == 1
 
 
 def test_a_second_renewal_left_lying_is_told_anew(
@@ -169,8 +169,8 @@ def test_two_workers_that_look_at_once_tell_it_once(
 
     monkeypatch.setattr(evaluating, "_refresh", refresh_late)
     assert evaluate(day(88)) == []
-    assert len(inside[1]) == 2  # type: ignore[arg-type]
-    assert Notice.objects.count() == Delivery.objects.count() == 2
+    assert len(inside[1]) == 1  # type: ignore[arg-type]
+    assert Notice.objects.count() == Delivery.objects.count() == 1
 
 
 def test_what_a_notice_says_follows_the_facts(
@@ -281,9 +281,7 @@ def test_what_is_long_over_is_forgotten_and_what_stands_stays(
     evaluate(day(88))
     Delivery.objects.update(finished_at=day(88))
     drop_old(day(88 + 91))
-    assert set(Notice.objects.values_list("code", flat=True)) == {
-        "certificate.three_days", "certificate.not_renewed",
-    }  # fmt: skip
+    assert set(Notice.objects.values_list("code", flat=True)) == {"certificate.three_days"}
     assert not Delivery.objects.exists()
 
 
