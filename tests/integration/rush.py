@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from threading import Barrier
 from typing import Any
@@ -21,6 +22,7 @@ django.setup()
 
 from django.core.cache import cache  # noqa: E402  # after the setup, like all below
 from django.db import connection, transaction  # noqa: E402
+from django.db.models import Count  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
 from mailadmin.accounts.roles import Role  # noqa: E402
@@ -39,12 +41,16 @@ from mailadmin.listeners.services.editing import (  # noqa: E402
     enable_listener,
 )
 from mailadmin.mailconf.services import SERVICES  # noqa: E402
+from mailadmin.notifications.models import Delivery, Notice  # noqa: E402
+from mailadmin.notifications.runner import deliver, evaluate  # noqa: E402
+from mailadmin.notifications.selectors import due_deliveries  # noqa: E402
 from mailadmin.pki.keys import KeyKind, generate_key  # noqa: E402
 from mailadmin.servers.errors import ChangeRefusedError  # noqa: E402
 from mailadmin.servers.models import MailServer  # noqa: E402
 from mailadmin.servers.services import change_server, lock_server  # noqa: E402
 from tests.deployment_factories import make_deployment, make_plan  # noqa: E402
 from tests.factories import make_actor, make_user  # noqa: E402
+from tests.notification_factories import make_webhook  # noqa: E402
 from tests.server_factories import make_certificate, make_server  # noqa: E402
 from tests.unit.deployments.conftest import ScriptedAgent  # noqa: E402
 
@@ -276,6 +282,35 @@ def read_and_upload(number: int, stop: str) -> dict[str, int]:
         done["uploads"] += 1
         time.sleep(0.01)
     return done
+
+
+# Notices
+
+
+@job
+def prepare_notices(_number: int, url: str) -> None:
+    """Let a webhook be told of everything."""
+    make_webhook(url, is_private_allowed=True)
+
+
+@job
+def look_and_tell(_number: int, days: list[float]) -> int:
+    """Look for what is worth telling on each of these days, and send all that is due then."""
+    sent = 0
+    for later in days:
+        now = timezone.now() + timedelta(days=later)
+        evaluate(now)
+        sent += sum(deliver(pk, now) is not None for pk in due_deliveries(now))
+    return sent
+
+
+@job
+def notices(_number: int) -> list[dict[str, Any]]:
+    """Return every delivery: of what, how often it was tried, and how it stands."""
+    rows = Delivery.objects.values("uuid", "status", "attempts")
+    twins = Notice.objects.values("code", "subject").annotate(n=Count("pk")).filter(n__gt=1)
+    assert not twins.exists()
+    return [row | {"uuid": str(row["uuid"])} for row in rows]
 
 
 # The conversation

@@ -14,6 +14,7 @@ import pytest
 
 from mailadmin.mailconf.services import SERVICES
 from tests.integration.databases import Rushers, make_database, run_postgresql
+from tests.notification_factories import run_receiver
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 WRITERS = 8
@@ -138,3 +139,21 @@ def test_one_deployment_that_many_workers_follow_is_closed_once(
     assert found == {"number": 0, "status": "succeeded", "steps": 1}
     after = rushers.do_once("events", verb="deployment.succeeded")
     assert len(after) == len(before) + 1
+
+
+def test_what_many_workers_see_at_once_is_told_once(
+    rushers: Rushers, stored: dict[str, Any]
+) -> None:
+    with run_receiver() as receiver:
+        rushers.do_once("prepare_notices", url=receiver.url)
+        # Each certificate is good for 60 days more: five things are to be told, and on two of
+        # these days nothing is new.
+        days = [31.0, 37.5, 45.0, 50.5, 57.5, 58.0, 61.0]
+        results = rushers.do("look_and_tell", days=days)
+        assert not failures(results)
+        found = rushers.do_once("notices")
+    assert found
+    assert {(item["status"], item["attempts"]) for item in found} == {("sent", 1)}
+    received = [item.headers["X-Mailadmin-Delivery"] for item in receiver.received]
+    assert sorted(received) == sorted(item["uuid"] for item in found)
+    assert sum(results) == len(found)
