@@ -163,12 +163,14 @@ def find_waiting_renewals(certificate: Certificate) -> list[CertificateSigningRe
     return list(list_pending_requests().filter(renews=certificate)[:_MOST_SHOWN])
 
 
-def find_requests_that_keep_key(certificate: Certificate) -> list[CertificateSigningRequest]:
-    """Return the waiting requests that keep the certificate's key from being destroyed."""
-    if certificate.private_key_id is None:
+def find_key_keepers(certificate: Certificate) -> list[Certificate | CertificateSigningRequest]:
+    """Return what else needs the certificate's key, so that it outlives the certificate."""
+    key = certificate.private_key_id
+    if key is None:
         return []
-    rows = list_pending_requests().filter(private_key=certificate.private_key_id)
-    return list(rows[:_MOST_SHOWN])
+    others = Certificate.objects.filter(private_key=key).exclude(pk=certificate.pk)
+    waiting = list_pending_requests().filter(private_key=key)
+    return [*others[:_MOST_SHOWN], *waiting[:_MOST_SHOWN]]
 
 
 def find_others_with_key(csr: CertificateSigningRequest) -> list[Certificate]:

@@ -133,7 +133,7 @@ class DeleteView(ChangeRequiredMixin, View):
         context = {
             "certificate": certificate,
             "uses": selectors.find_uses(certificate),
-            "key_keepers": selectors.find_requests_that_keep_key(certificate),
+            "key_keepers": selectors.find_key_keepers(certificate),
             "refusals": refusals or [],
         }
         return render(request, "certificates/delete.html", context)

@@ -83,6 +83,8 @@ def test_a_kept_key_signs_the_request_and_serves_the_answer(
     assert csr.status == Status.ISSUED
     assert new.replaces == old
     assert new.private_key == old.private_key
+    deleting = text_of(client.get(reverse("certificates:delete", args=[old.pk])))
+    assert "because something else needs it" in deleting
     assert PrivateKey.objects.count() == 1
     assert csr.get_absolute_url() in text_of(client.get(new.get_absolute_url()))
     assert csr.get_absolute_url() not in text_of(client.get(old.get_absolute_url()))
@@ -137,7 +139,7 @@ def test_cancelling_spares_a_key_in_use_and_says_so(client: Client, old: Certifi
 def test_a_kept_key_goes_with_the_last_that_needs_it(client: Client, old: Certificate) -> None:
     csr = renew(client, old, "keep")
     page = text_of(client.get(reverse("certificates:delete", args=[old.pk])))
-    assert "Its private key stays here, because a request" in page
+    assert "Its private key stays here, because something else needs it" in page
     assert "destroy its key" not in page
     assert delete_certificate(actor=make_actor(), certificate=old) is False
     assert PrivateKey.objects.count() == 1
