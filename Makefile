@@ -72,9 +72,9 @@ bench: ## measure applying, queueing and the number of queries per page
 
 lock: ## write requirements*.txt anew from requirements*.in
 	$(BOOTSTRAP_TESTS)
-	UV_CUSTOM_COMPILE_COMMAND="make lock" $(PYTHON) -m uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \
+	UV_CUSTOM_COMPILE_COMMAND="make lock" $(PYTHON) -m uv pip compile --quiet --no-strip-extras --generate-hashes --universal --python-version 3.11 \
 		--no-emit-index-url --output-file requirements.txt requirements.in
-	UV_CUSTOM_COMPILE_COMMAND="make lock" $(PYTHON) -m uv pip compile --quiet --generate-hashes --universal --python-version 3.11 \
+	UV_CUSTOM_COMPILE_COMMAND="make lock" $(PYTHON) -m uv pip compile --quiet --no-strip-extras --generate-hashes --universal --python-version 3.11 \
 		--no-emit-index-url --output-file requirements-dev.txt requirements-dev.in
 
 demo-reset: ## remove the state of the demo, its mailbox included
