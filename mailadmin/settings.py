@@ -89,7 +89,10 @@ INTERMEDIATES_FILE = Path(os.environ.get("MAILADMIN_INTERMEDIATES", VAR_DIR / "i
 IS_PRIVATE_FETCH_ALLOWED = _is_on("MAILADMIN_FETCH_PRIVATE")
 
 # Who is asked, beside the rows themselves, before a certificate and its key are deleted.
-CERTIFICATE_USE_FINDERS = ["mailadmin.listeners.served.find_served_uses"]
+CERTIFICATE_USE_FINDERS = [
+    "mailadmin.listeners.served.find_served_uses",
+    "mailadmin.deployments.uses.find_deployment_uses",
+]
 # What is sealed with the master key beside private keys and uploads, and goes with a new one.
 SEALED_ELSEWHERE = ["mailadmin.notifications.sealing.WEBHOOK_SECRETS"]
 

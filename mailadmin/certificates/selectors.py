@@ -9,10 +9,10 @@ from enum import StrEnum
 
 from django.conf import settings
 from django.db.models import (
+    BooleanField,
     Case,
-    Exists,
+    ExpressionWrapper,
     IntegerField,
-    OuterRef,
     Q,
     QuerySet,
     Value,
@@ -28,11 +28,6 @@ from mailadmin.pki.names import NameProblem, normalize_host_name
 
 # The rows of the apps above that can name a certificate, by the relations they give it.
 _USES = ("default_for", "listeners", "sni_bindings")
-_IS_USED = Q()
-for _relation in _USES:
-    # A companion is served wherever the other of its pair is wanted.
-    _IS_USED |= Q(**{f"{_relation}__isnull": False})
-    _IS_USED |= Q(**{f"companion__{_relation}__isnull": False})
 _MOST_KNOWN_CHAINS = 20
 _MOST_SHOWN = 20
 _MOST_REQUESTS_COMPARED = 50
@@ -47,6 +42,7 @@ class UseKind(StrEnum):
     HOST_NAME = "host_name"
     BESIDE = "beside"
     SERVED = "served"
+    DEPLOYMENT = "deployment"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +50,7 @@ class Use:
     """One place where a certificate is wanted: a mail server, a listener, a host name (SNI).
 
     ``BESIDE`` means that its companion is wanted there, ``SERVED`` that a mail server serves it
-    now, though another one is wanted there.
+    now, though another one is wanted there, ``DEPLOYMENT`` that one waits or runs with it.
     """
 
     kind: UseKind
@@ -66,10 +62,8 @@ def list_certificates(*, now: datetime) -> QuerySet[Certificate]:
 
     Expired ones that nobody uses come last.
     """
-    is_used = Exists(Certificate.objects.filter(_IS_USED, pk=OuterRef("pk")))
     return (
-        Certificate.objects.filter(deleted_at=None)
-        .annotate(is_used=is_used)
+        annotate_uses(Certificate.objects.filter(deleted_at=None))
         .annotate(
             urgency=Case(
                 When(is_used=True, then=Value(0)),
@@ -81,6 +75,25 @@ def list_certificates(*, now: datetime) -> QuerySet[Certificate]:
         .order_by("urgency", "not_after", "pk")
         .defer("leaf_pem", "chain_pem")
     )
+
+
+def annotate_uses(certificates: QuerySet[Certificate]) -> QuerySet[Certificate]:
+    """Add ``is_used``: wanted somewhere, or the companion of one that is."""
+    return certificates.annotate(is_used=ExpressionWrapper(used_condition(), BooleanField()))
+
+
+def used_condition() -> Q:
+    """Return what is true of a certificate in use.
+
+    Asked from the few rows that use one, not for each of the many certificates.
+    """
+    is_used = Q()
+    for relation in _USES:
+        used = Certificate.objects.filter(**{f"{relation}__isnull": False}).order_by()
+        # A companion is served wherever the other of its pair is wanted.
+        beside = used.filter(companion__isnull=False)
+        is_used |= Q(pk__in=used.values("pk")) | Q(pk__in=beside.values("companion"))
+    return is_used
 
 
 def search(certificates: QuerySet[Certificate], wanted: str) -> QuerySet[Certificate]:
@@ -272,6 +285,12 @@ def find_events(certificate: Certificate) -> list[AuditEvent]:
     """Return what was done with the certificate, newest first."""
     events = AuditEvent.objects.filter(object_type="certificate", object_id=str(certificate.pk))
     return list(events[:_MOST_SHOWN])
+
+
+def find_heirs(certificate: Certificate) -> list[Certificate]:
+    """Return the certificates that took its place, newest first; deleted ones too."""
+    rows = certificate.replaced_by.order_by("-not_before", "-pk")
+    return list(rows.defer("leaf_pem", "chain_pem")[:_MOST_SHOWN])
 
 
 def find_related(certificate: Certificate) -> list[Certificate]:

@@ -10,6 +10,7 @@ from mailadmin.certificates.views import (
     browsing,
     completing,
     exporting,
+    lifecycle,
     pairs,
     requests,
     uploads,
@@ -18,6 +19,8 @@ from mailadmin.certificates.views import (
 app_name = "certificates"
 urlpatterns = [
     path("", browsing.show_list, name="list"),
+    path("calendar/", lifecycle.show_calendar, name="calendar"),
+    path("calendar/download/", lifecycle.download_calendar, name="calendar_download"),
     path("add/", adding.choose_way, name="add"),
     path("add/names/", adding.preview_names, name="names_preview"),
     path("upload/", uploads.UploadView.as_view(), name="upload"),
@@ -38,5 +41,8 @@ urlpatterns = [
     path("<int:pk>/export/", exporting.ExportView.as_view(), name="export"),
     path("<int:pk>/pair/", pairs.pair, name="pair"),
     path("<int:pk>/separate/", pairs.separate, name="separate"),
+    path("<int:pk>/tag/", lifecycle.add_tag, name="tag"),
+    path("<int:pk>/untag/", lifecycle.remove_tag, name="untag"),
+    path("<int:pk>/replaces/", lifecycle.PredecessorView.as_view(), name="predecessor"),
     path("<int:pk>/delete/", browsing.DeleteView.as_view(), name="delete"),
 ]

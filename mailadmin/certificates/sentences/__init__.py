@@ -16,6 +16,7 @@ from mailadmin.certificates.sentences import (
     chains,
     exporting,
     keys,
+    listing,
     names,
     pairs,
     requests,
@@ -38,6 +39,7 @@ SENTENCES: dict[str, StrPromise] = {
     **uploads.SENTENCES,
     **trust.SENTENCES,
     **exporting.SENTENCES,
+    **listing.SENTENCES,
 }
 
 _FIELDS: dict[str, StrPromise] = {

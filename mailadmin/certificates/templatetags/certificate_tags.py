@@ -7,6 +7,7 @@ from typing import Any
 
 from django import template
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from mailadmin.certificates.models import Certificate
 from mailadmin.certificates.sentences import say
@@ -66,6 +67,25 @@ def row_state(certificate: Certificate) -> str:
     whole = certificate.not_after - certificate.not_before
     is_late = certificate.not_after - now < whole * _RENEWAL_SHARE
     return "is-attention" if is_late else ""
+
+
+@register.simple_tag
+def who_must_act(certificate: Certificate) -> str:
+    """Say who has to do something before the certificate expires, or that nobody has to."""
+    is_used = getattr(certificate, "is_used", False)
+    if getattr(certificate, "has_heir", False):
+        if is_used:
+            return _("You: its successor is here; choose that one where this is used, and apply.")
+        return _("Nobody: its successor is here, and nothing uses this one.")
+    if not is_used:
+        return _("Nobody: nothing uses it. Renew it if you want to keep it as a spare.")
+    if certificate.private_key_id is None:
+        if certificate.origin == Certificate.Origin.FOUND:
+            return _("Whoever renews it on the mail server, where its key is.")
+        return _("Whoever keeps its key, which is not here.")
+    if certificate.is_self_signed:
+        return _("You: make a new one, choose it and apply.")
+    return _("You: renew it by hand, choose the new one and apply.")
 
 
 @register.inclusion_tag("certificates/_note.html")

@@ -15,8 +15,9 @@ from django.views.decorators.http import require_safe
 
 from mailadmin.accounts.mixins import ChangeRequiredMixin
 from mailadmin.audit.actors import Actor
-from mailadmin.certificates import selectors, services
+from mailadmin.certificates import listing, selectors, services
 from mailadmin.certificates.errors import CertificateRefusedError
+from mailadmin.certificates.forms.listing import SHOWN_WORDS, parse_filter
 from mailadmin.certificates.judging import judge_stored
 from mailadmin.certificates.models import Certificate
 from mailadmin.certificates.sentences import say
@@ -28,19 +29,21 @@ from mailadmin.pki.keys import KeyAlgorithm, algorithm_of
 from mailadmin.pki.problems import Problem, Severity
 
 PAGE_SIZE = 50
-_LONGEST_SEARCH = 253
 
 
 @require_safe
 def show_list(request: HttpRequest) -> HttpResponse:
     """Show the certificates by urgency, and the requests that wait for theirs."""
-    # No name has a NUL, and PostgreSQL refuses to look for one.
-    wanted = request.GET.get("q", "").replace("\0", "").strip()[:_LONGEST_SEARCH]
-    found = selectors.search(selectors.list_certificates(now=timezone.now()), wanted)
-    page = Paginator(found, PAGE_SIZE).get_page(request.GET.get("page"))
+    wanted = parse_filter(request.GET)
+    found = listing.filter_certificates(wanted, now=timezone.now())
+    others = request.GET.copy()
+    others.pop("page", None)
     context = {
-        "page": page,
+        "page": Paginator(found, PAGE_SIZE).get_page(request.GET.get("page")),
         "wanted": wanted,
+        "choices": SHOWN_WORDS.items(),
+        "tags": listing.find_tags(),
+        "others": others.urlencode(),
         "requests": list(selectors.list_pending_requests()[:PAGE_SIZE]),
     }
     return render(request, "certificates/list.html", context)
@@ -49,7 +52,9 @@ def show_list(request: HttpRequest) -> HttpResponse:
 @require_safe
 def show_certificate(request: HttpRequest, pk: int) -> HttpResponse:
     """Show one certificate; also a deleted one, whose public part stays for history."""
-    certificate = get_object_or_404(Certificate.objects.select_related("companion"), pk=pk)
+    certificate = get_object_or_404(
+        Certificate.objects.select_related("companion", "replaces"), pk=pk
+    )
     leaf = read_certificate(certificate.leaf_pem.encode())
     chain = read_certificates(certificate.chain_pem.encode())
     verdict = judge_stored(leaf, chain, timezone.now())
@@ -60,6 +65,7 @@ def show_certificate(request: HttpRequest, pk: int) -> HttpResponse:
         "path_sentences": list(trust_sentences(verdict)),
         "links": draw_chain(verdict) or link_certificates(leaf, tuple(chain)),
         "csr": selectors.find_answered_request(certificate),
+        "heirs": selectors.find_heirs(certificate),
         "related": selectors.find_related(certificate),
         **_pair_context(certificate),
         "events": selectors.find_events(certificate),
