@@ -17,7 +17,8 @@ from cryptography.x509 import load_pem_x509_certificates
 
 from mailadmin.pki.keys import load_private_key
 
-# For the key and for the certificates; Windows stops at 600 000 in all. The MAC has 2048 whatever
+# For the key and for the certificates; .NET refuses files with uncommonly many (Microsoft's
+# KB5025823), so not more than is usual for a person's password. The MAC has 2048 whatever
 # is asked for (cryptography 50), and whoever guesses passwords guesses there: so the strength of
 # the password has to carry the file, and the panel asks for a long one.
 _ROUNDS = 150_000
@@ -29,7 +30,10 @@ class ContainerKind(StrEnum):
     """How the file is encrypted."""
 
     MODERN = "modern"
-    """AES-256-CBC, PBKDF2 with HMAC-SHA-256: OpenSSL 1.1, Windows 10 1709, macOS 15 and later."""
+    """AES-256-CBC, PBKDF2 with HMAC-SHA-256: OpenSSL, Windows 10 and Server 2019, Java 8u301.
+
+    Windows Server 2016 and macOS 10.15 do not know it (JDK-8228481).
+    """
 
     OLD = "old"
     """Triple DES and SHA-1, for programs that open nothing else."""

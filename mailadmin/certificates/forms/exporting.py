@@ -41,11 +41,11 @@ class ExportForm(forms.Form):
         choices=[
             (
                 ContainerKind.MODERN,
-                _("One of the last years (AES-256): OpenSSL, Windows 10, Java 8u301 and later"),
+                _("One of the last years (AES-256): OpenSSL, Windows 10, Java 8u301 or later"),
             ),
             (
                 ContainerKind.OLD,
-                _("An old one that refuses the other kind (Triple DES): easier to break open"),
+                _("An old one, such as Windows Server 2016 (Triple DES): easier to break open"),
             ),
         ],
         coerce=ContainerKind,
