@@ -12,7 +12,8 @@ from mailadmin.certificates.trust import find_trusted_roots, read_certificates
 from mailadmin.pki.bundle import Parts, Verdict, judge_bundle, read_parts
 from mailadmin.pki.certificate import CertificateFacts
 
-PASSWORD_CODES = frozenset({"key.password_needed", "key.password_wrong"})
+WRONG_PASSWORD_CODES = frozenset({"key.password_wrong", "pkcs12.password_wrong"})
+PASSWORD_CODES = WRONG_PASSWORD_CODES | {"key.password_needed", "pkcs12.password_needed"}
 
 
 def judge_upload(inputs: Sequence[bytes], *, now: datetime, password: str | None = None) -> Verdict:

@@ -14,7 +14,7 @@ from mailadmin.certificates.verdicts import describe_verdict, draw_chain
 from mailadmin.pki.bundle import Verdict
 from mailadmin.pki.certificate import CertificateFacts
 from mailadmin.pki.names import display_name
-from mailadmin.pki.parts import MAX_INPUT_BYTES
+from mailadmin.pki.parts import MAX_CONTAINER_BYTES
 from mailadmin.pki.problems import Problem, Severity
 
 EXIT_ACCEPTED, EXIT_REFUSED, EXIT_UNREADABLE = 0, 1, 2
@@ -34,9 +34,9 @@ def read_file(name: str) -> bytes:
     """
     try:
         if name == "-":
-            return sys.stdin.buffer.read(MAX_INPUT_BYTES + 1)
+            return sys.stdin.buffer.read(MAX_CONTAINER_BYTES + 1)
         with Path(name).open("rb") as file:
-            return file.read(MAX_INPUT_BYTES + 1)
+            return file.read(MAX_CONTAINER_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise UnreadableFileError(f"{name}: {reason}") from None

@@ -15,6 +15,7 @@ from mailadmin.pki.bundle import Found, KeySource, Verdict
 from mailadmin.pki.certificate import CertificateFacts
 from mailadmin.pki.chain import MISSING_INTERMEDIATE
 from mailadmin.pki.names import both_forms
+from mailadmin.pki.parts import FileKind
 from mailadmin.pki.roots import Store
 
 _NAMES_SHOWN = 8
@@ -89,7 +90,7 @@ def link_certificates(
 
 def describe_verdict(verdict: Verdict, now: datetime) -> list[str]:
     """Say what was found, which names it covers, until when, and where its key is."""
-    sentences = [_found_sentence(verdict.found)]
+    sentences = list(_found_sentences(verdict))
     leaf = verdict.leaf
     if leaf is not None:
         sentences += [names_sentence(leaf), _validity_sentence(leaf, now)]
@@ -98,13 +99,42 @@ def describe_verdict(verdict: Verdict, now: datetime) -> list[str]:
     return sentences
 
 
-def _found_sentence(found: Found) -> str:
+def _found_sentences(verdict: Verdict) -> Iterator[str]:
+    """Say what was found, and in what kind of file each part of it was."""
+    words = _found_words(verdict.found)
+    if not words:
+        yield _("Nothing that belongs to a certificate was found.")
+    elif len(verdict.files) == 1 and verdict.files[0].kind is not FileKind.TEXT:
+        kind = _kind_words(verdict.files[0].kind)
+        yield _("Found: %(kind)s with %(content)s.") % {"kind": kind, "content": words}
+    else:
+        yield _("Found: %(content)s.") % {"content": words}
+    if len(verdict.files) > 1:
+        for file in verdict.files:
+            params = {
+                "part": file.part,
+                "kind": _kind_words(file.kind),
+                "content": _found_words(file.found) or _("nothing that could be read"),
+            }
+            yield _("Part %(part)s is %(kind)s with %(content)s.") % params
+
+
+def _kind_words(kind: FileKind) -> str:
+    return {
+        FileKind.TEXT: _("PEM text"),
+        FileKind.DER: _("a binary file (DER)"),
+        FileKind.PKCS7: _("a PKCS#7 file"),
+        FileKind.PKCS12: _("a PKCS#12 file"),
+        FileKind.ZIP: _("a zip file"),
+    }[kind]
+
+
+def _found_words(found: Found) -> str:
+    """Return ``1 server certificate, 2 intermediate certificates and 1 private key``."""
     parts = list(_count_parts(found))
-    if not parts:
-        return _("Nothing that belongs to a certificate was found.")
-    if len(parts) == 1:
-        return _("Found: %(part)s.") % {"part": parts[0]}
-    return _("Found: %(parts)s and %(last)s.") % {"parts": ", ".join(parts[:-1]), "last": parts[-1]}
+    if len(parts) <= 1:
+        return "".join(parts)
+    return _("%(parts)s and %(last)s") % {"parts": ", ".join(parts[:-1]), "last": parts[-1]}
 
 
 def _count_parts(found: Found) -> Iterator[str]:

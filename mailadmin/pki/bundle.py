@@ -27,7 +27,7 @@ from enum import StrEnum
 from mailadmin.pki.certificate import CertificateFacts, certificate_problem, judge_leaf
 from mailadmin.pki.chain import MISSING_INTERMEDIATE, chain_problems, order_chain
 from mailadmin.pki.keys import PrivateKey, public_key_id
-from mailadmin.pki.parts import Parts, read_parts
+from mailadmin.pki.parts import FileFound, Found, Parts, count_found, read_parts
 from mailadmin.pki.problems import Problem, Severity, has_errors
 from mailadmin.pki.roots import NO_ROOTS, Roots
 
@@ -48,23 +48,12 @@ class KeySource(StrEnum):
 
 
 @dataclass(frozen=True)
-class Found:
-    """How many of each sort an upload held, before anything was judged."""
-
-    leaves: int = 0
-    intermediates: int = 0
-    roots: int = 0
-    keys: int = 0
-    requests: int = 0
-
-
-@dataclass(frozen=True)
 class Verdict:
     """What an upload is worth: errors first in ``problems``; ``chain`` without a root.
 
     ``anchor`` is the root that the chain leads to, and ``trusted_by`` names the stores that hold
     it (none for one that only the upload held). ``private_key`` is there when the upload held the
-    leaf's own key.
+    leaf's own key. ``files`` tells what the parts of the upload were.
     """
 
     problems: tuple[Problem, ...]
@@ -75,6 +64,7 @@ class Verdict:
     trusted_by: frozenset[str] = frozenset()
     private_key: PrivateKey | None = field(default=None, repr=False)
     key_source: KeySource = KeySource.MISSING
+    files: tuple[FileFound, ...] = ()
 
     @property
     def is_accepted(self) -> bool:
@@ -116,7 +106,8 @@ def judge_bundle(
     known = _Keys(keys, known_key_ids, key_ids_elsewhere)
     leaf, choice_problems = _choose_leaf(parts, known)
     if leaf is None:
-        return Verdict(_sort_problems([*parts.problems, *choice_problems]), _count(parts))
+        found = _sort_problems([*parts.problems, *choice_problems])
+        return Verdict(found, _count(parts), files=parts.files)
     source = known.find(leaf)
     others = list(parts.certificates)
     others.remove(leaf)
@@ -143,6 +134,7 @@ def judge_bundle(
         trusted_by=valid_roots.find_stores(result.anchor) if result.anchor else frozenset(),
         private_key=keys.get(leaf.public_key_id),
         key_source=source,
+        files=parts.files,
     )
 
 
@@ -205,21 +197,14 @@ def _key_problems(leaf: CertificateFacts, source: KeySource, parts: Parts) -> li
         return [certificate_problem("key.mismatch", leaf)]
     if source is KeySource.ELSEWHERE:
         return []
-    if any(problem.code.startswith("key.") for problem in parts.problems):
+    if any(problem.code.startswith(("key.", "pkcs12.")) for problem in parts.problems):
         return []  # the key was there, and why it was not read has been said
     return [certificate_problem("key.missing", leaf)]
 
 
 def _count(parts: Parts) -> Found:
-    authorities = [facts for facts in parts.certificates if facts.is_ca]
-    roots = sum(facts.is_self_signed for facts in authorities)
-    return Found(
-        leaves=len(parts.certificates) - len(authorities),
-        intermediates=len(authorities) - roots,
-        roots=roots,
-        keys=len(parts.private_keys),
-        requests=parts.requests,
-    )
+    keys = len(parts.private_keys)
+    return count_found(parts.certificates, keys=keys, requests=parts.requests)
 
 
 def _sort_problems(problems: Iterable[Problem]) -> tuple[Problem, ...]:

@@ -19,6 +19,16 @@ _HEADER_LINE = re.compile(r"[A-Za-z][A-Za-z0-9-]*:")
 # and line ends written out, as in JSON. None of them is part of base64.
 _BLANKS = re.compile(r"(?:[\s>\u00ad\u200b-\u200d\u2060\ufeff]|\\[nrt])+")
 _LINE_LENGTH = 64
+# UTF-32 first: its mark begins with that of UTF-16.
+_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+)
+_LEAST_RUN = 16  # letters; a BEGIN line has more
+_WIDE_ENCODINGS = ((4, "utf-32-le", "utf-32-be"), (2, "utf-16-le", "utf-16-be"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +55,27 @@ def armor(label: str, content: bytes, head: str = "") -> bytes:
 
 def decode_text(data: bytes) -> str:
     """Decode text of any encoding in which PEM is met; bytes that fit none become U+FFFD."""
-    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        text = data.decode("utf-16", errors="replace")
-    elif b"-\0-\0-\0" in data:
-        # Both byte orders look alike but for what stands before the first hyphen.
-        big_endian = data.index(b"-\0-\0-\0") % 2 == 1
-        text = data.decode("utf-16-be" if big_endian else "utf-16-le", errors="replace")
-    else:
-        text = data.decode("utf-8-sig", errors="replace")
+    text = data.decode(_find_encoding(data), errors="replace")
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _find_encoding(data: bytes) -> str:
+    """Return the encoding by its mark, or else by where the zeros stand about ASCII letters."""
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            return encoding
+    for width, little, big in _WIDE_ENCODINGS:
+        zeros = bytes(width - 1)
+        letters = re.search(rb"(?:[\t-~]%b){%d}" % (zeros, _LEAST_RUN), data)
+        if letters:
+            # Both byte orders look alike but for where a letter stands.
+            return little if letters.start() % width == 0 else big
+    return "utf-8"
+
+
+def drop_blanks(text: str) -> str:
+    """Return text without anything that stands between the letters of base64."""
+    return _BLANKS.sub("", text)
 
 
 def find_blocks(text: str) -> Iterator[PemBlock]:
@@ -84,7 +106,7 @@ def _read_block(label: str, line: int, body: str | None) -> PemBlock:
         return PemBlock(label, line)
     headers, encoded = _split_headers(body)
     try:
-        content = base64.b64decode(_BLANKS.sub("", encoded), validate=True)
+        content = base64.b64decode(drop_blanks(encoded), validate=True)
     except (binascii.Error, ValueError):
         return PemBlock(label, line, headers)
     return PemBlock(label, line, headers, content or None)

@@ -72,6 +72,11 @@ def _words(problem: Problem) -> dict[str, object]:
     if "field" in problem.params:
         field = str(problem.params["field"])
         words["field_words"] = _FIELDS.get(field, field)
+    if "kind" in problem.params:
+        kind = str(problem.params["kind"])
+        words["kind_words"], words["advice"] = uploads.KINDS.get(kind, (kind, ""))
+    if "part" in problem.params and "member" in problem.params and problem.code[:4] != "zip.":
+        words["part"] = _("%(part)s, file “%(member)s”") % words
     return words
 
 

@@ -10,6 +10,27 @@ from django.utils.translation import ngettext_lazy
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise as StrPromise
 
+_TO_PKCS12 = _(
+    "Export it as PKCS#12: keytool -importkeystore -srckeystore FILE -destkeystore NEW-FILE.p12 "
+    "-deststoretype pkcs12."
+)
+
+# What "kind" stands for, and what to do about it.
+KINDS: dict[str, tuple[StrPromise, StrPromise]] = {
+    "pkcs7": (_("a PKCS#7 file"), _("Ask for the certificates in PEM form.")),
+    "jks": (_("a Java keystore"), _TO_PKCS12),
+    "jceks": (_("a Java keystore"), _TO_PKCS12),
+    "putty": (
+        _("a key of PuTTY"),
+        _("A mail server needs the key that its certificate was requested with."),
+    ),
+    "pdf": (_("a PDF document"), _("Choose the files of the certificate itself.")),
+    **dict.fromkeys(
+        ("7z", "rar", "gzip", "bzip2", "xz"),
+        (_("a packed file of another kind than zip"), _("Unpack it and choose the files in it.")),
+    ),
+}
+
 SENTENCES: dict[str, StrPromise] = {
     # pki.parts
     "bundle.empty": _(
@@ -28,9 +49,14 @@ SENTENCES: dict[str, StrPromise] = {
         "that belongs to the certificate."
     ),
     "bundle.garbage": _(
-        "Part %(part)s holds no certificate and no key that is understood here. Files in PEM form "
-        "have lines that begin with -----BEGIN. A .pfx, .p12 or .p7b file must be converted "
-        "first, for example with: openssl pkcs12 -in FILE -out NEW-FILE.pem."
+        "Part %(part)s holds no certificate and no key that is understood here: it is none of PEM, "
+        "DER, PKCS#7, PKCS#12 and zip, or it is damaged. Check that it is the right file, and copy "
+        "it again."
+    ),
+    "bundle.foreign": _("Part %(part)s is %(kind_words)s, which is not read here. %(advice)s"),
+    "bundle.file_unreadable": _(
+        "Part %(part)s is %(kind_words)s, and not all of it could be read. Download it again; if "
+        "it stays like that, ask the authority for the certificates in PEM form."
     ),
     "bundle.block_unreadable": _(
         "In part %(part)s, the block “%(label)s” that begins in line %(line)s is incomplete or "
@@ -47,6 +73,59 @@ SENTENCES: dict[str, StrPromise] = {
         "The upload holds %(count)d different private keys; only the one that belongs to the "
         "certificate is used.",
         "count",
+    ),
+    # pki.pkcs12
+    "pkcs12.password_needed": _(
+        "The PKCS#12 file (part %(part)s) is protected by a password. Enter the one that was "
+        "chosen when it was exported, and it is read."
+    ),
+    "pkcs12.password_wrong": _(
+        "The PKCS#12 file (part %(part)s) was not written with this password, or it was damaged "
+        "since. Check the password and try again; if it is right, export the file anew."
+    ),
+    "pkcs12.unsupported": _(
+        "The PKCS#12 file (part %(part)s) is protected with a method that is not understood here "
+        "(%(method)s), so the password may well be right. Export it anew with AES-256, for example "
+        "with: openssl pkcs12 -export -in CERTIFICATES -inkey KEY -out NEW-FILE.p12."
+    ),
+    "pkcs12.too_slow": _(
+        "The PKCS#12 file (part %(part)s) is protected so that opening it would take very long. "
+        "Export it anew with fewer rounds, for example with: openssl pkcs12 -export -iter 10000 "
+        "-in CERTIFICATES -inkey KEY -out NEW-FILE.p12."
+    ),
+    "pkcs12.locked_inside": _(
+        "The password is that of the PKCS#12 file (part %(part)s), but something in it has "
+        "another one and stays closed. Export it anew, with one password for all."
+    ),
+    "pkcs12.unreadable": _(
+        "The PKCS#12 file (part %(part)s) is damaged: not all of it could be read. Copy or export "
+        "it again."
+    ),
+    # pki.zips
+    "zip.unreadable": _(
+        "The zip file (part %(part)s) is damaged. Download it again, or unpack it and choose the "
+        "files in it."
+    ),
+    "zip.too_many_files": _(
+        "The zip file (part %(part)s) holds more than %(limit)s files, so it was not read. Unpack "
+        "it and choose only the certificate, its chain and its key."
+    ),
+    "zip.too_large": _(
+        "The zip file (part %(part)s) would unpack to more than %(limit)s KiB, or far more than "
+        "its own size, so it was not read. Unpack it and choose only the certificate, its chain "
+        "and its key."
+    ),
+    "zip.encrypted": _(
+        "The file “%(member)s” in the zip file (part %(part)s) is protected by a password of the "
+        "zip file. Unpack it and choose the files in it."
+    ),
+    "zip.method": _(
+        "The file “%(member)s” in the zip file (part %(part)s) is packed in a way that is not "
+        "understood here. Unpack it and choose the files in it."
+    ),
+    "zip.nested": _(
+        "The file “%(member)s” in the zip file (part %(part)s) is a zip file itself and was not "
+        "opened. Unpack it and choose the files in it."
     ),
     # pki.bundle
     "bundle.no_certificate": _(

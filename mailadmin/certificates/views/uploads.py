@@ -27,7 +27,7 @@ from mailadmin.certificates.authorities import find_unknown_root
 from mailadmin.certificates.errors import CertificateRefusedError
 from mailadmin.certificates.fetching_issuers import find_offer
 from mailadmin.certificates.forms.uploads import UploadForm
-from mailadmin.certificates.judging import PASSWORD_CODES, judge_parts
+from mailadmin.certificates.judging import PASSWORD_CODES, WRONG_PASSWORD_CODES, judge_parts
 from mailadmin.certificates.master_key import CustodyProblem
 from mailadmin.certificates.sealed_uploads import (
     UploadGoneError,
@@ -123,7 +123,7 @@ class UploadView(ChangeRequiredMixin, View):
             "form": UploadForm(initial={"token": token}),
             "token": token,
             "question": say(question),
-            "is_repeated": question.code == "key.password_wrong",
+            "is_repeated": question.code in WRONG_PASSWORD_CODES,
         }
         return render(request, "certificates/upload_password.html", context)
 

@@ -12,7 +12,7 @@ from mailadmin import pki
 from mailadmin.certificates.sentences import SENTENCES, say
 from mailadmin.pki.problems import Param, Problem, Severity
 
-CODE = re.compile(r"(name|key|csr|certificate|chain|bundle)\.[a-z_]+")
+CODE = re.compile(r"(name|key|csr|certificate|chain|bundle|pkcs12|zip)\.[a-z_]+")
 
 PARAMS: dict[str, dict[str, Param]] = {
     "name.empty": {},
@@ -93,6 +93,20 @@ PARAMS: dict[str, dict[str, Param]] = {
     "bundle.too_many_blocks": {"limit": 40},
     "bundle.too_many_keys": {"limit": 4},
     "bundle.garbage": {"part": 2},
+    "bundle.foreign": {"part": 1, "kind": "jks"},
+    "bundle.file_unreadable": {"part": 1, "kind": "pkcs7"},
+    "pkcs12.password_needed": {"part": 1},
+    "pkcs12.password_wrong": {"part": 1},
+    "pkcs12.unsupported": {"part": 1, "method": "1.2.3"},
+    "pkcs12.too_slow": {"part": 1},
+    "pkcs12.locked_inside": {"part": 1},
+    "pkcs12.unreadable": {"part": 1},
+    "zip.unreadable": {"part": 1},
+    "zip.too_many_files": {"part": 1, "limit": 60},
+    "zip.too_large": {"part": 1, "limit": 1024},
+    "zip.encrypted": {"part": 1, "member": "a.pem"},
+    "zip.method": {"part": 1, "member": "a.pem"},
+    "zip.nested": {"part": 1, "member": "a.zip"},
     "bundle.block_unreadable": {"part": 1, "line": 3, "label": "CERTIFICATE"},
     "bundle.block_ignored": {"label": "EC PARAMETERS", "count": 1},
     "bundle.several_keys": {"count": 2},
@@ -105,7 +119,7 @@ PARAMS: dict[str, dict[str, Param]] = {
 def codes_of_pki() -> set[str]:
     """Return every text in the package that is a code."""
     texts = set()
-    for path in Path(pki.__file__).parent.glob("*.py"):
+    for path in Path(pki.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 texts.add(node.value)

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from mailadmin.pki.csr import CsrSubject, build_csr
 from mailadmin.pki.keys import PrivateKey, private_key_to_pem, public_key_id
-from mailadmin.pki.parts import MAX_INPUT_BYTES, Parts, read_parts
+from mailadmin.pki.parts import MAX_TEXT_BYTES, Parts, read_parts
 from mailadmin.pki.pem import armor, decode_text, find_blocks
 from mailadmin.pki.problems import Problem, Severity
 from tests.throwaway_pki import ThrowawayCa, draw_key
@@ -199,7 +199,7 @@ def test_several_keys_are_all_kept_and_pointed_out() -> None:
 
 
 def test_an_input_over_the_limit_is_not_read() -> None:
-    padding = b"x" * (MAX_INPUT_BYTES - len(ISSUED.cert_pem))
+    padding = b"x" * (MAX_TEXT_BYTES - len(ISSUED.cert_pem))
     assert titles(read_parts([padding + ISSUED.cert_pem])) == CHAIN_TITLES[:1]
     parts = read_parts([b"x" + padding + ISSUED.cert_pem])
     assert parts.problems == (Problem("bundle.too_large", params={"part": 1, "limit": 64}),)
@@ -229,12 +229,12 @@ def test_only_so_many_keys_are_opened() -> None:
 def test_the_largest_hostile_texts_are_read_in_moments() -> None:
     label = b"-----BEGIN CERTIFICATE-----"
     texts = [
-        label * (MAX_INPUT_BYTES // len(label)),
-        b"-" * MAX_INPUT_BYTES,
-        b"\n" * MAX_INPUT_BYTES,
+        label * (MAX_TEXT_BYTES // len(label)),
+        b"-" * MAX_TEXT_BYTES,
+        b"\n" * MAX_TEXT_BYTES,
         label + b"A:\n" * 20000,
         label + b"-----BEGIN " * 5000,
-        b"\x30\x80" * (MAX_INPUT_BYTES // 2),
+        b"\x30\x80" * (MAX_TEXT_BYTES // 2),
         b"-\0-\0-\0" + b"\0" * 60000,
     ]
     before = time.process_time()

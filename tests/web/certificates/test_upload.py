@@ -181,7 +181,7 @@ def test_part_numbers_are_told_with_file_names(issued: Issued, upload: Upload) -
     response = upload(issued.fullchain_pem, b"%PDF-1.7 invoice", pasted=issued.key_pem.decode())
     page = text_of(response)
     assert response.context["verdict"].is_accepted
-    assert "Part 2 holds no certificate" in page
+    assert "Part 2 is a PDF document, which is not read here." in page
     assert response.context["part_names"] == ["part-1.pem", "part-2.pem", "pasted text"]
 
 
