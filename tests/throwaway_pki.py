@@ -234,7 +234,7 @@ def sign_certificate(
         builder = builder.add_extension(issuer_key, critical=False)
     if names:
         san = x509.SubjectAlternativeName([_general_name(name) for name in names])
-        builder = builder.add_extension(san, critical=False)
+        builder = builder.add_extension(san, critical=not list(subject))  # RFC 5280, 4.2.1.6
     if eku is not None:
         builder = builder.add_extension(x509.ExtendedKeyUsage(eku), critical=False)
     if usages is not None:

@@ -31,10 +31,10 @@ from mailadmin.pki.certificate import (
     CertificateProblem,
     load_x509,
     read_certificate,
-    strength_problems,
 )
 from mailadmin.pki.chain import MAX_CANDIDATES
 from mailadmin.pki.problems import has_errors
+from mailadmin.pki.structure import structure_problems
 from mailadmin.pki.x509_fields import is_issued_by
 
 _ABOUT = "about.json"
@@ -196,7 +196,7 @@ def _find_rejection(facts: CertificateFacts, now: datetime) -> Rejection | None:
         return Rejection.OUT_OF_DATE
     if extended and not _SERVER_USES & set(extended):
         return Rejection.NOT_FOR_SERVERS
-    return Rejection.WEAK if has_errors(strength_problems(facts)) else None
+    return Rejection.WEAK if has_errors(structure_problems(facts)) else None
 
 
 def _climb_down(

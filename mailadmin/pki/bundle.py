@@ -119,10 +119,12 @@ def judge_bundle(
         known_intermediates=[facts for facts in known_intermediates if facts.is_valid(now)],
         now=now,
     )
+    anchor = result.anchor
+    is_public = anchor is not None and valid_roots.is_public(anchor)
     problems = [
         *parts.problems,
         *_key_problems(leaf, source, parts),
-        *judge_leaf(leaf, now),
+        *judge_leaf(leaf, now, is_public=is_public),
         *chain_problems(result, now, are_roots_known=bool(roots.roots)),
     ]
     return Verdict(
@@ -130,8 +132,8 @@ def judge_bundle(
         found=_count(parts),
         leaf=leaf,
         chain=result.chain,
-        anchor=result.anchor,
-        trusted_by=valid_roots.find_stores(result.anchor) if result.anchor else frozenset(),
+        anchor=anchor,
+        trusted_by=valid_roots.find_stores(anchor) if anchor else frozenset(),
         private_key=keys.get(leaf.public_key_id),
         key_source=source,
         files=parts.files,

@@ -1,47 +1,48 @@
 """One certificate: judging whether a mail server can serve it, and making one that it can.
 
-===========================  ========  ==========================================================
-code                         severity  params (each also has ``name``: what the certificate is for)
-===========================  ========  ==========================================================
-certificate.unreadable       error     raised by the reader; no params
-certificate.expired          error     not_after
-certificate.not_yet_valid    error     not_before
-certificate.not_for_servers  error     lacks: ``serverAuth`` or ``digitalSignature``
-certificate.is_ca            error
-certificate.no_usable_name   error
-certificate.weak_signature   error     hash
-key.rsa_too_small            error     bits, minimum
-key.unsupported              error     key
-certificate.self_signed      warning
-certificate.expires_soon     warning   not_after, days
-certificate.unusable_names   warning   names, count
-certificate.long_lived       info      days, limit
-===========================  ========  ==========================================================
+===============================  ========  ======  ===============================================
+code                             severity  params  source
+===============================  ========  ======  ===============================================
+certificate.unreadable           error             raised by the reader
+certificate.not_for_servers      error     lacks   C13; BR 7.1.2.7.10; RFC 8446 4.4.2.2
+certificate.is_ca                error             C13; BR 7.1.2.7.8
+certificate.no_server_usage      warning           BR 7.1.2.7.10; Apple: no EKU at all
+certificate.any_usage            warning           BR 7.1.2.7.10: anyExtendedKeyUsage
+certificate.signs_certificates   warning           RFC 5280 4.2.1.3: keyCertSign without being a CA
+certificate.must_staple          warning           T15; RFC 7633: Postfix and Dovecot do not staple
+certificate.self_signed          warning           C3
+===============================  ========  ======  ===============================================
 
-``Problem.subject`` is the fingerprint of the certificate. Times are ISO 8601 text, in UTC.
+To these come the problems of :mod:`structure`, :mod:`lifetimes` and :mod:`san`. ``lacks`` is
+``serverAuth`` or ``digitalSignature``. Every problem also has the param ``name``, what the
+certificate is for, and ``Problem.subject`` is its fingerprint. C1 to C15 are the items of that name
+in the project's list of standards; BR are the Baseline Requirements of the CA/Browser Forum 2.2.6;
+numbers without a word are sections.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 from mailadmin.pki.facts import (
     CERTIFICATE_LABELS,
-    MAX_TITLE,
     CertificateFacts,
     CertificateProblem,
+    certificate_problem,
     load_x509,
     read_certificate,
-    read_public_key,
 )
-from mailadmin.pki.keys import UNKNOWN, UNSUPPORTED, PrivateKey, key_problems
-from mailadmin.pki.names import is_usable_san
-from mailadmin.pki.problems import Param, Problem, Severity
+from mailadmin.pki.keys import PrivateKey
+from mailadmin.pki.lifetimes import lifetime_problems
+from mailadmin.pki.problems import Problem, Severity
+from mailadmin.pki.raw_fields import RawFields, read_raw
+from mailadmin.pki.san import san_problems
+from mailadmin.pki.structure import structure_problems
 from mailadmin.pki.x509_fields import alternative_names, choose_hash
 
 __all__ = [
@@ -53,110 +54,51 @@ __all__ = [
     "load_x509",
     "make_self_signed",
     "read_certificate",
-    "strength_problems",
 ]
 
-_WEAK_HASHES = frozenset({"md5", "sha1", UNKNOWN})
-# Longest validity that public authorities may give, by the day of issue (CA/Browser Forum
-# Baseline Requirements, 6.3.2); the newest first.
-_VALIDITY_LIMITS = (
-    (datetime(2029, 3, 15, tzinfo=UTC), 47),
-    (datetime(2027, 3, 15, tzinfo=UTC), 100),
-    (datetime(2026, 3, 15, tzinfo=UTC), 200),
-    (datetime(2020, 9, 1, tzinfo=UTC), 398),
-)
-_OLDEST_LIMIT = 825
-_SHORT_LIFETIME = timedelta(days=10)
 _CLOCK_TOLERANCE = timedelta(hours=1)
-_NAMES_SHOWN = 3
+_ANY_USAGE, _SERVER_USAGE = "anyExtendedKeyUsage", "serverAuth"
+_MUST_STAPLE = b"\x02\x01\x05"  # the feature status_request (RFC 7633, section 6)
 
 
-def judge_leaf(facts: CertificateFacts, now: datetime) -> list[Problem]:
-    """Say all that keeps mail clients from accepting a server certificate, and what to watch."""
+def judge_leaf(facts: CertificateFacts, now: datetime, *, is_public: bool = False) -> list[Problem]:
+    """Say all that keeps mail clients from accepting a server certificate, and what to watch.
+
+    ``is_public``: its chain leads to a public authority, which is bound to stricter rules.
+    """
+    raw = read_raw(facts.der)
     return [
-        *_validity_problems(facts, now),
-        *_use_problems(facts),
-        *strength_problems(facts),
-        *_name_problems(facts),
-        *_lifetime_problems(facts, now),
+        *lifetime_problems(facts, now, is_public=is_public),
+        *_use_problems(facts, raw),
+        *structure_problems(facts),
+        *san_problems(facts, raw),
+        *_issuer_problems(facts),
     ]
 
 
-def certificate_problem(
-    code: str, facts: CertificateFacts, severity: Severity = Severity.ERROR, **params: Param
-) -> Problem:
-    """Build a problem that names the certificate it is about."""
-    return Problem(code, severity, facts.fingerprint, {"name": facts.title, **params})
-
-
-def _validity_problems(facts: CertificateFacts, now: datetime) -> Iterator[Problem]:
-    if facts.is_expired(now):
-        yield certificate_problem(
-            "certificate.expired", facts, not_after=facts.not_after.isoformat()
-        )
-    elif now < facts.not_before:
-        yield certificate_problem(
-            "certificate.not_yet_valid", facts, not_before=facts.not_before.isoformat()
-        )
-
-
-def _use_problems(facts: CertificateFacts) -> Iterator[Problem]:
+def _use_problems(facts: CertificateFacts, raw: RawFields) -> Iterator[Problem]:
     usages, extended = facts.key_usages, facts.extended_key_usages
     if facts.is_ca:
         yield certificate_problem("certificate.is_ca", facts)
-    if extended and "serverAuth" not in extended:
-        yield certificate_problem("certificate.not_for_servers", facts, lacks="serverAuth")
+    elif "keyCertSign" in usages:
+        yield certificate_problem("certificate.signs_certificates", facts, Severity.WARNING)
+    if extended and _SERVER_USAGE not in extended:
+        yield certificate_problem("certificate.not_for_servers", facts, lacks=_SERVER_USAGE)
     elif usages and "digitalSignature" not in usages:
         # RFC 8446, section 4.4.2.2; TLS 1.2 without it would need a key exchange nobody offers.
         yield certificate_problem("certificate.not_for_servers", facts, lacks="digitalSignature")
+    if not extended:
+        yield certificate_problem("certificate.no_server_usage", facts, Severity.WARNING)
+    elif _ANY_USAGE in extended and _SERVER_USAGE in extended:
+        yield certificate_problem("certificate.any_usage", facts, Severity.WARNING)
+    features = raw.find_values(ExtensionOID.TLS_FEATURE.dotted_string)
+    if any(_MUST_STAPLE in value for value in features):
+        yield certificate_problem("certificate.must_staple", facts, Severity.WARNING)
 
 
-def strength_problems(facts: CertificateFacts) -> Iterator[Problem]:
-    """Say what is too weak in a leaf or an intermediate: its key or its signature."""
-    public_key = read_public_key(load_x509(facts))
-    problems = (
-        key_problems(public_key) if public_key else [Problem(UNSUPPORTED, params={"key": UNKNOWN})]
-    )
-    for problem in problems:
-        yield certificate_problem(problem.code, facts, problem.severity, **problem.params)
-    if facts.signature_hash in _WEAK_HASHES:
-        yield certificate_problem("certificate.weak_signature", facts, hash=facts.signature_hash)
-
-
-def _name_problems(facts: CertificateFacts) -> Iterator[Problem]:
-    unusable = [name for name in facts.names if not is_usable_san(name)]
-    if len(unusable) == len(facts.names):
-        yield certificate_problem("certificate.no_usable_name", facts)
-    elif unusable:
-        yield certificate_problem(
-            "certificate.unusable_names",
-            facts,
-            Severity.WARNING,
-            names=", ".join(name[:MAX_TITLE] for name in unusable[:_NAMES_SHOWN]),
-            count=len(unusable),
-        )
-
-
-def _lifetime_problems(facts: CertificateFacts, now: datetime) -> Iterator[Problem]:
-    lifetime = facts.not_after - facts.not_before
-    renewal_share = 1 / 2 if lifetime < _SHORT_LIFETIME else 1 / 3
-    if not facts.is_expired(now) and facts.lifetime_left(now) < renewal_share:
-        yield certificate_problem(
-            "certificate.expires_soon",
-            facts,
-            Severity.WARNING,
-            not_after=facts.not_after.isoformat(),
-            days=facts.days_left(now),
-        )
+def _issuer_problems(facts: CertificateFacts) -> Iterator[Problem]:
     if facts.is_self_signed:
         yield certificate_problem("certificate.self_signed", facts, Severity.WARNING)
-        return
-    limits = (days for since, days in _VALIDITY_LIMITS if facts.not_before >= since)
-    limit = next(limits, _OLDEST_LIMIT)
-    if lifetime >= timedelta(days=limit):  # both ends count: a whole number of days is one too long
-        yield certificate_problem(
-            "certificate.long_lived", facts, Severity.INFO, days=lifetime.days, limit=limit
-        )
 
 
 def make_self_signed(

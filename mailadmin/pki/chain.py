@@ -34,9 +34,9 @@ from mailadmin.pki.certificate import (
     CertificateFacts,
     certificate_problem,
     load_x509,
-    strength_problems,
 )
 from mailadmin.pki.problems import Problem, Severity
+from mailadmin.pki.structure import structure_problems
 from mailadmin.pki.x509_fields import is_issued_by
 
 MAX_CANDIDATES = 20
@@ -237,7 +237,7 @@ def _intermediate_problems(facts: CertificateFacts, now: datetime) -> Iterator[P
     elif now < facts.not_before:
         begin = facts.not_before.isoformat()
         yield certificate_problem("chain.not_yet_valid", facts, not_before=begin)
-    yield from strength_problems(facts)
+    yield from structure_problems(facts)
 
 
 def _length_problems(chain: Path) -> Iterator[Problem]:

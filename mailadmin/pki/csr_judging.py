@@ -44,7 +44,10 @@ def judge_csr(facts: CsrFacts) -> list[Problem]:
     """Say what keeps authorities from signing a request, or mail clients from what they sign."""
     title = _title(facts)
     return [
-        *(Problem(item.code, params={"name": title, **item.params}) for item in facts.key_problems),
+        *(
+            Problem(item.code, item.severity, params={"name": title, **item.params})
+            for item in facts.key_problems
+        ),
         *_name_problems(facts, title),
         *_wish_problems(facts),
     ]

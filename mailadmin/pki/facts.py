@@ -14,10 +14,17 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
 from mailadmin.pki.der import is_der
-from mailadmin.pki.keys import UNKNOWN, describe_key, public_key_id
+from mailadmin.pki.key_rules import UNKNOWN, describe_raw_key, is_odd_form
+from mailadmin.pki.keys import describe_key, public_key_id
 from mailadmin.pki.pem import armor, decode_text, find_blocks
-from mailadmin.pki.problems import Problem
-from mailadmin.pki.x509_fields import is_issued_by, read_attribute, read_san, to_printable
+from mailadmin.pki.problems import Param, Problem, Severity
+from mailadmin.pki.raw_fields import SAN_OID, RawFields, read_raw, with_only
+from mailadmin.pki.x509_fields import (
+    is_issued_by,
+    read_attribute,
+    read_raw_san,
+    to_printable,
+)
 
 CERTIFICATE_LABELS = frozenset({"CERTIFICATE", "X509 CERTIFICATE"})
 
@@ -64,6 +71,7 @@ class CertificateFacts:
     that the certificate does not restrict its use. ``path_length`` is how many authorities may
     stand below this one (``None``: any number). ``ca_issuers`` are the web addresses at which the
     authority says it offers its own certificate (RFC 5280, section 4.2.2.1).
+    ``unreadable_extensions`` are identifiers of those that are malformed.
     """
 
     der: bytes = field(repr=False)
@@ -89,6 +97,7 @@ class CertificateFacts:
     subject_key_id: str
     authority_key_id: str
     ca_issuers: tuple[str, ...]
+    unreadable_extensions: tuple[str, ...]
     version: int
 
     @property
@@ -122,6 +131,13 @@ class CertificateFacts:
         return min(1.0, max(0.0, (self.not_after - now) / lifetime))
 
 
+def certificate_problem(
+    code: str, facts: CertificateFacts, severity: Severity = Severity.ERROR, **params: Param
+) -> Problem:
+    """Build a problem that names the certificate it is about."""
+    return Problem(code, severity, facts.fingerprint, {"name": facts.title, **params})
+
+
 def read_certificate(data: bytes) -> CertificateFacts:
     """Read the first certificate of a PEM text, or a DER one.
 
@@ -147,8 +163,9 @@ def _der_of(data: bytes) -> bytes:
 
 def _read_facts(certificate: x509.Certificate) -> CertificateFacts:
     der = certificate.public_bytes(Encoding.DER)
+    raw = read_raw(der)
     public_key = read_public_key(certificate)
-    extensions = certificate.extensions
+    extensions, unreadable = _read_extensions(certificate, raw)
     constraints = read_basic_constraints(extensions)
     return CertificateFacts(
         der=der,
@@ -162,8 +179,8 @@ def _read_facts(certificate: x509.Certificate) -> CertificateFacts:
         serial_hex=f"{certificate.serial_number:x}",
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
-        names=read_san(extensions),
-        key=describe_key(public_key) if public_key else UNKNOWN,
+        names=_read_names(raw),
+        key=_describe_key(public_key, raw),
         public_key_id=public_key_id(public_key) if public_key else "",
         signature_hash=_read_signature_hash(certificate),
         is_ca=constraints.ca,
@@ -174,6 +191,7 @@ def _read_facts(certificate: x509.Certificate) -> CertificateFacts:
         subject_key_id=_read_subject_key_id(extensions),
         authority_key_id=_read_authority_key_id(extensions),
         ca_issuers=_read_ca_issuers(extensions),
+        unreadable_extensions=unreadable,
         version=certificate.version.value + 1,
     )
 
@@ -184,6 +202,42 @@ def read_public_key(certificate: x509.Certificate) -> PublicKeyTypes | None:
         return certificate.public_key()
     except (ValueError, UnsupportedAlgorithm):
         return None
+
+
+def _describe_key(public_key: PublicKeyTypes | None, raw: RawFields) -> str:
+    is_plain = public_key is not None and not is_odd_form(raw.key)
+    return describe_key(public_key) if public_key and is_plain else describe_raw_key(raw.key)
+
+
+def _read_extensions(
+    certificate: x509.Certificate, raw: RawFields
+) -> tuple[x509.Extensions, tuple[str, ...]]:
+    """Return the extensions, and the identifiers of those that cannot be read.
+
+    One that is malformed, or comes twice, costs itself and not the whole certificate.
+    """
+    try:
+        return certificate.extensions, ()
+    except (ValueError, x509.DuplicateExtension):
+        pass
+    der = certificate.public_bytes(Encoding.DER)
+    readable: dict[str, x509.Extension[x509.ExtensionType]] = {}
+    unreadable = []
+    for extension in raw.extensions:
+        alone = x509.load_der_x509_certificate(with_only(der, extension))
+        try:
+            readable[extension.oid] = next(iter(alone.extensions))
+        except ValueError:
+            unreadable.append(extension.oid)
+    return x509.Extensions(list(readable.values())), tuple(unreadable)
+
+
+def _read_names(raw: RawFields) -> tuple[str, ...]:
+    """Return the names of the only SAN; a malformed one has none."""
+    try:
+        return read_raw_san(raw.find_values(SAN_OID))
+    except ValueError:
+        return ()
 
 
 def _read_signature_hash(certificate: x509.Certificate) -> str:

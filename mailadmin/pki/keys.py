@@ -25,8 +25,17 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from mailadmin.pki.der import find_integers, is_der
+from mailadmin.pki.key_rules import (
+    RSA_TOO_SMALL,
+    UNKNOWN,
+    UNSUPPORTED,
+    curve_problems,
+    kind_problem,
+    name_curve,
+    rsa_problems,
+)
 from mailadmin.pki.pem import PemBlock, decode_text, find_blocks
-from mailadmin.pki.problems import Param, Problem
+from mailadmin.pki.problems import Param, Problem, Severity
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
@@ -43,10 +52,6 @@ KEY_LABELS = frozenset(
         _OPENSSH_LABEL,
     }
 )
-UNKNOWN = "unknown"
-UNSUPPORTED = "key.unsupported"
-MIN_RSA_BITS = 2048
-MAX_RSA_BITS = 8192  # beyond it one handshake costs more than it protects
 _RSA_EXPONENT = 65537
 _MAX_ROUNDS = 2_000_000  # about a fifth of a second of PBKDF2, half a second of its elders
 _SCRYPT_NUMBERS = 3
@@ -55,7 +60,6 @@ _WORDS = (
     ("DEK-Info", "key.unreadable"),
 )
 _MAX_SCRYPT_COST = 2**21  # N x r x p: 256 MiB, 16 times what OpenSSL writes
-_CURVE_NAMES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 
 
 class KeyKind(StrEnum):
@@ -116,8 +120,7 @@ def describe_key(public_key: PublicKeyTypes) -> str:
         case rsa.RSAPublicKey():
             return f"RSA {public_key.key_size}"
         case ec.EllipticCurvePublicKey():
-            name = public_key.curve.name
-            return f"ECDSA {_CURVE_NAMES.get(name, name)}"
+            return f"ECDSA {name_curve(public_key.curve.name)}"
         case dsa.DSAPublicKey():
             return f"DSA {public_key.key_size}"
         case ed25519.Ed25519PublicKey():
@@ -129,23 +132,14 @@ def describe_key(public_key: PublicKeyTypes) -> str:
 
 
 def key_problems(public_key: PublicKeyTypes) -> list[Problem]:
-    """Say what keeps a key from serving mail clients: an RSA key too small, or an odd kind."""
-    kind = describe_key(public_key)
+    """Say what keeps a key from serving mail clients, or some of them; see :mod:`key_rules`."""
     match public_key:
-        case rsa.RSAPublicKey() if public_key.key_size < MIN_RSA_BITS:
-            bits = public_key.key_size
-            return [Problem("key.rsa_too_small", params={"bits": bits, "minimum": MIN_RSA_BITS})]
-        case rsa.RSAPublicKey() if _is_usual_rsa_size(public_key.key_size):
-            return []
-        case ec.EllipticCurvePublicKey() if public_key.curve.name in _CURVE_NAMES:
-            return []
+        case rsa.RSAPublicKey():
+            return list(rsa_problems(public_key.key_size, public_key.public_numbers().e))
+        case ec.EllipticCurvePublicKey():
+            return list(curve_problems(public_key.curve.name))
         case _:
-            return [Problem(UNSUPPORTED, params={"key": kind})]
-
-
-def _is_usual_rsa_size(bits: int) -> bool:
-    """Tell whether authorities sign a key of this size (Baseline Requirements, 6.1.6)."""
-    return bits <= MAX_RSA_BITS and bits % 8 == 0
+            return [kind_problem(describe_key(public_key))]
 
 
 def private_key_to_pem(key: PrivateKey) -> bytes:
@@ -234,15 +228,17 @@ def _validate(key: PrivateKeyTypes) -> PrivateKey:
     In this order, for the primality test of a huge key would take minutes.
     """
     problems = key_problems(key.public_key())
-    is_supported = all(found.code != UNSUPPORTED for found in problems)
-    if is_supported and isinstance(key, ec.EllipticCurvePrivateKey):
+    refusals = [found for found in problems if found.severity is Severity.ERROR]
+    # A small key is read, so that the certificate with it can be told apart and named.
+    refusals = [found for found in refusals if found.code != RSA_TOO_SMALL]
+    if not refusals and isinstance(key, ec.EllipticCurvePrivateKey):
         return key
-    if is_supported and isinstance(key, rsa.RSAPrivateKey):
+    if not refusals and isinstance(key, rsa.RSAPrivateKey):
         try:
             return key.private_numbers().private_key()
         except ValueError:
             raise _problem("key.unreadable") from None
-    raise KeyProblem(problems[0])
+    raise KeyProblem(refusals[0])
 
 
 def _problem(code: str, **params: Param) -> KeyProblem:

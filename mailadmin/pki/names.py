@@ -48,7 +48,7 @@ def normalize_host_name(text: str, *, allow_wildcard: bool = False) -> str:
         raise _problem("name.wildcard_not_allowed", typed)
     ascii_host = _to_a_labels(host, typed)
     if is_wildcard:
-        if _is_public_suffix(ascii_host):
+        if is_public_suffix(ascii_host):
             raise _problem("name.public_suffix", typed)
         return WILDCARD + ascii_host
     if "." not in ascii_host:
@@ -117,7 +117,7 @@ def is_covered(host: str, san_names: Iterable[str]) -> bool:
     if not wanted or wanted in names:
         return bool(wanted)
     label, _, parent = wanted.partition(".")
-    return label not in ("", "*") and WILDCARD + parent in names and not _is_public_suffix(parent)
+    return label not in ("", "*") and WILDCARD + parent in names and not is_public_suffix(parent)
 
 
 def _to_comparable(host: str) -> str:
@@ -142,7 +142,7 @@ def _to_a_labels(host: str, typed: str) -> str:
     return name
 
 
-def _is_public_suffix(name: str) -> bool:
+def is_public_suffix(name: str) -> bool:
     """Tell whether others register names below this one: a top-level domain, ``co.uk``."""
     return bool(_public_suffixes().publicsuffix(name) == name)
 

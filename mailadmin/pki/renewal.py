@@ -80,6 +80,7 @@ def plan_renewal(facts: CertificateFacts) -> Renewal:
         key_problems=tuple(
             Problem(item.code, params={"name": facts.title, **item.params})
             for item in (key_problems(public_key) if public_key else [_UNKNOWN_KEY])
+            if item.severity is Severity.ERROR
         ),
     )
 

@@ -49,5 +49,14 @@ class Roots:
         )
         return frozenset[str]().union(*(self.stores.get(twin.fingerprint, ()) for twin in twins))
 
+    def is_public(self, root: CertificateFacts) -> bool:
+        """Tell whether the root is one of a public authority, bound to the Baseline Requirements.
+
+        Mozilla's list says so. Where it is not at hand, the system's does, which may also hold
+        private ones.
+        """
+        has_mozilla = any(Store.MOZILLA in names for names in self.stores.values())
+        return (Store.MOZILLA if has_mozilla else Store.SYSTEM) in self.find_stores(root)
+
 
 NO_ROOTS = Roots()

@@ -13,9 +13,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from mailadmin.pki.keys import PrivateKey
 from mailadmin.pki.names import NameProblem, normalize_san, parse_address
 from mailadmin.pki.problems import Problem
+from mailadmin.pki.raw_fields import TAG_DNS_NAME, TAG_IP_ADDRESS, read_san_entries
 
 MAX_NAMES = 100  # what public authorities accept in one certificate
 _BIG_CURVE_BITS = 384
+ADDRESS_LENGTHS = (4, 16)
 
 
 def alternative_names(names: Sequence[str]) -> x509.SubjectAlternativeName:
@@ -38,24 +40,36 @@ def _general_name(name: str) -> x509.GeneralName:
 
 
 def read_san(extensions: x509.Extensions) -> tuple[str, ...]:
-    """Return host names (lower case) and single IP addresses as text, in order, each once.
-
-    An address that is given as a host name is written ``DNS:192.0.2.1``: clients ignore it there.
-    """
+    """Return the names of the SAN as :func:`read_raw_san` does."""
     try:
         san = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return ()
+    return read_raw_san([san.public_bytes()])
+
+
+def read_raw_san(values: Sequence[bytes]) -> tuple[str, ...]:
+    """Return host names (lower case) and single IP addresses as text, in order, each once.
+
+    An address that is given as a host name is written ``DNS:192.0.2.1``: clients ignore it there.
+    Raises ``ValueError`` for a value that is no SAN.
+    """
     texts = []
-    for entry in san:
-        if isinstance(entry, x509.DNSName):
-            name = to_printable(entry.value.lower())
+    for tag, content in (entry for value in values for entry in read_san_entries(value)):
+        if tag == TAG_DNS_NAME:
+            name = to_printable(decode_name(content))
             texts.append(f"DNS:{name}" if parse_address(name) else name)
-        elif isinstance(entry, x509.IPAddress) and isinstance(
-            entry.value, ipaddress.IPv4Address | ipaddress.IPv6Address
-        ):
-            texts.append(str(entry.value))
+        elif tag == TAG_IP_ADDRESS and len(content) in ADDRESS_LENGTHS:
+            texts.append(str(ipaddress.ip_address(content)))
     return tuple(dict.fromkeys(texts))
+
+
+def decode_name(content: bytes) -> str:
+    """Return a dNSName in lower case; it should be ASCII (RFC 5280, section 4.2.1.6) but may not.
+
+    What is not UTF-8 either becomes U+FFFD.
+    """
+    return content.decode("utf-8", "replace").lower()
 
 
 def read_attribute(name: x509.Name, oid: x509.ObjectIdentifier) -> str:

@@ -50,7 +50,13 @@ _FIELDS: dict[str, StrPromise] = {
     "state": _("State or province"),
     "country": _("Country"),
 }
-_HASHES = {"sha1": "SHA-1", "md5": "MD5"}
+_HASHES = {
+    "sha1": "SHA-1",
+    "md5": "MD5",
+    "md2": "MD2",
+    "md4": "MD4",
+    "sha224": "SHA-224",
+}
 
 
 def say(problem: Problem) -> str:

@@ -31,6 +31,64 @@ SENTENCES: dict[str, StrPromise] = {
         "The RSA key of %(name)s has only %(bits)s bits: mail programs refuse fewer than "
         "%(minimum)s. Create a new request with a larger key."
     ),
+    # pki.key_rules
+    "key.rsa_too_large": _(
+        "The RSA key has %(bits)s bits. More than %(maximum)s make every login slow and protect "
+        "nothing more, and some mail programs refuse them. Create a new request with 3072 or 4096."
+    ),
+    "key.rsa_odd_size": _(
+        "The RSA key has %(bits)s bits, which is not a multiple of 8: no public authority signs "
+        "it, and some mail programs refuse it. Create a new request with a usual size."
+    ),
+    "key.rsa_exponent_invalid": _(
+        "The public exponent of the RSA key is %(exponent)s, with which RSA protects nothing: it "
+        "must be odd and at least 3. Create a new request; never use this key."
+    ),
+    "key.rsa_exponent_small": _(
+        "The public exponent of the RSA key is only %(exponent)s. It works, but it has helped "
+        "attackers before; 65537 is usual. Draw a new key when you renew."
+    ),
+    "key.rsa_exponent_large": _(
+        "The public exponent of the RSA key has %(bits)s bits, more than some mail programs can "
+        "work with. Draw a new key with the usual 65537."
+    ),
+    "key.rsa_pss": _(
+        "The key is an %(key)s key, bound to one way of signing that most mail programs do not "
+        "accept in a certificate. Create a new request with an ordinary RSA key."
+    ),
+    "key.curve_unsupported": _(
+        "The ECDSA key is on the curve %(curve)s, which mail programs do not accept. Create a new "
+        "request with a key on P-256 or P-384."
+    ),
+    "key.curve_explicit": _(
+        "The ECDSA key spells out its curve instead of naming it: mail programs refuse that, for "
+        "it was used to forge certificates. Create a new request with a key on P-256 or P-384."
+    ),
+    "key.p521_rare": _(
+        "The key is on P-521. It is strong, but mail programs on Android and some others do not "
+        "accept it. Use P-256 or P-384 unless you know who connects."
+    ),
+    "key.ed25519": _(
+        "The key is an Ed25519 key. Postfix and Dovecot could use it, but few mail programs "
+        "accept it and no public authority signs it, so most people could no longer connect. Use "
+        "an ECDSA key on P-256, which is as fast."
+    ),
+    "key.dsa": _(
+        "The key is a DSA key, which mail programs gave up long ago. Create a new request with an "
+        "RSA or ECDSA key."
+    ),
+    "key.ed448": _(
+        "The key is an Ed448 key, which hardly any mail program accepts. Create a new request with "
+        "an ECDSA key on P-256 or P-384."
+    ),
+    "key.key_agreement": _(
+        "The key (%(key)s) can agree on secrets but not sign, so no server can prove with it who "
+        "it is. Create a new request with an RSA or ECDSA key."
+    ),
+    "key.post_quantum": _(
+        "The key (%(key)s) is made for the time of quantum computers, and mail programs do not "
+        "accept it yet. Create a new request with an RSA or ECDSA key."
+    ),
     "key.encryption_unsupported": _(
         "The private key is encrypted with a method that is not understood here. Encrypt it with "
         "AES, for example with: openssl pkcs8 -topk8 -v2 aes256 -in KEY -out NEW-KEY."

@@ -321,6 +321,7 @@ def test_all_that_is_wrong_is_told_with_errors_first() -> None:
         "certificate.weak_signature",
         "certificate.no_usable_name",
         "bundle.garbage",
+        "certificate.unusable_names",
         "chain.missing_intermediate",
     ]
 

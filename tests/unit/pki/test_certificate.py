@@ -237,11 +237,14 @@ def test_what_is_no_certificate_is_unreadable(content: bytes) -> None:
     assert str(refused.value) == "certificate.unreadable"
 
 
-def test_an_extension_that_comes_twice_makes_it_unreadable() -> None:
-    tbs_twice = VALID.replace(bytes.fromhex("0603551d25"), bytes.fromhex("0603551d0f"))
-    assert tbs_twice != VALID
-    with pytest.raises(CertificateProblem):
-        read_certificate(tbs_twice)
+def test_an_extension_that_comes_twice_costs_only_itself() -> None:
+    usage_twice = VALID.replace(bytes.fromhex("0603551d25"), bytes.fromhex("0603551d0f"))
+    assert usage_twice != VALID
+    facts = read_certificate(usage_twice)
+    assert facts.names == ("mail.example.org",)
+    found = {problem.code: problem for problem in judge_leaf(facts, NOW)}
+    assert found["certificate.extension_twice"].params["extensions"] == "keyUsage"
+    assert found["certificate.extension_unreadable"].params["extensions"] == "keyUsage"
 
 
 def read_or_refuse(content: bytes) -> None:
@@ -318,7 +321,7 @@ def test_a_good_certificate_has_no_problems() -> None:
     assert judged() == []
     assert judged(["*.example.org"], key=draw_key(KeyKind.RSA_2048)) == []
     assert judged(["192.0.2.1"], cn="") == []
-    assert judged(eku=None, usages=None) == []
+    assert judged(usages=None) == []
     assert judged(eku=(CLIENT_AUTH, SERVER_AUTH)) == []
 
 
@@ -330,13 +333,26 @@ def test_a_good_certificate_has_no_problems() -> None:
         ({"eku": (CLIENT_AUTH,)}, ["certificate.not_for_servers"]),
         ({"eku": (ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE,)}, ["certificate.not_for_servers"]),
         ({"usages": frozenset({"key_encipherment"})}, ["certificate.not_for_servers"]),
-        ({"usages": frozenset({"key_cert_sign"})}, ["certificate.not_for_servers"]),
+        (
+            {"usages": frozenset({"key_cert_sign"})},
+            ["certificate.signs_certificates", "certificate.not_for_servers"],
+        ),
         ({"is_ca": True}, ["certificate.is_ca"]),
         ({"names": [], "cn": "mail.example.org"}, ["certificate.no_usable_name"]),
-        ({"names": ["localhost"]}, ["certificate.no_usable_name"]),
-        ({"names": ["*.co.uk", "*", "mail_1.example.org"]}, ["certificate.no_usable_name"]),
+        (
+            {"names": ["localhost"], "cn": ""},
+            ["certificate.no_usable_name", "certificate.unusable_names"],
+        ),
+        (
+            {"names": ["*.co.uk", "*", "mail_1.example.org"]},
+            [
+                "certificate.no_usable_name",
+                "certificate.names_underscore",
+                "certificate.wildcard_public_suffix",
+            ],
+        ),
         ({"key": small_rsa_key()}, ["key.rsa_too_small"]),
-        ({"key": ec.generate_private_key(ec.SECP256K1())}, ["key.unsupported"]),
+        ({"key": ec.generate_private_key(ec.SECP256K1())}, ["key.curve_unsupported"]),
         ({"sha1": True}, ["certificate.weak_signature"]),
         ({"names": ["a.example", "localhost"]}, ["certificate.unusable_names"]),
     ],
@@ -352,6 +368,20 @@ def test_a_forgeable_signature_is_named_by_its_hash(signature: str) -> None:
     facts = read_certificate(RSA_CA.issue(signature=signature).cert_pem)
     (problem,) = judge_leaf(facts, NOW)
     assert (problem.code, problem.params["hash"]) == ("certificate.weak_signature", signature)
+
+
+def test_a_certificate_for_anything_is_one_for_nothing_to_some() -> None:
+    anything = ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE
+    assert judged(eku=(SERVER_AUTH, anything)) == ["certificate.any_usage"]
+    assert judged(eku=None) == ["certificate.no_server_usage"]
+
+
+def test_a_proof_that_no_daemon_sends_is_warned_of() -> None:
+    facts = sign_with(x509.TLSFeature([x509.TLSFeatureType.status_request]))
+    found = {problem.code: problem.severity for problem in judge_leaf(facts, NOW)}
+    assert found["certificate.must_staple"] is Severity.WARNING
+    other = sign_with(x509.TLSFeature([x509.TLSFeatureType.status_request_v2]))
+    assert "certificate.must_staple" not in codes(judge_leaf(other, NOW))
 
 
 def test_several_problems_are_told_at_once() -> None:
@@ -423,26 +453,29 @@ def test_longer_validity_than_public_authorities_give_is_noted(
 def test_a_key_nobody_knows_is_refused_and_not_unreadable() -> None:
     p256, unknown = bytes.fromhex("06082a8648ce3d030107"), bytes.fromhex("06082a8648ce3d03017f")
     facts = read_certificate(VALID.replace(p256, unknown))
-    assert (facts.key, facts.public_key_id) == ("unknown", "")
+    assert (facts.key, facts.public_key_id) == ("ECDSA unknown", "")
     (problem,) = judge_leaf(facts, NOW)
-    assert (problem.code, problem.params["key"]) == ("key.unsupported", "unknown")
+    assert (problem.code, problem.params["key"]) == ("key.unsupported", "ECDSA unknown")
 
 
 def test_a_signature_nobody_knows_is_refused() -> None:
     sha256, unknown = bytes.fromhex("06082a8648ce3d040302"), bytes.fromhex("06082a8648ce3d04037f")
     facts = read_certificate(VALID.replace(sha256, unknown))
     assert facts.signature_hash == "unknown"
-    assert codes(judge_leaf(facts, NOW)) == ["certificate.weak_signature"]
+    assert codes(judge_leaf(facts, NOW)) == ["certificate.signature_unknown"]
 
 
-def test_a_signature_without_a_hash_of_its_own_is_strong() -> None:
+def test_a_signature_without_a_hash_of_its_own_is_strong_but_rare() -> None:
     key = ed25519.Ed25519PrivateKey.generate()
     name = common_name("Modern Root")
     builder = x509.CertificateBuilder(name, name, key.public_key(), 7, NOW, NOW + timedelta(9))
     facts = read_certificate(builder.sign(key, None).public_bytes(Encoding.PEM))
     assert facts.signature_hash == ""
     assert facts.is_self_signed
-    assert "certificate.weak_signature" not in codes(judge_leaf(facts, NOW))
+    found = {problem.code: problem for problem in judge_leaf(facts, NOW)}
+    assert "certificate.weak_signature" not in found
+    assert found["certificate.signature_rare"].params["algorithm"] == "Ed25519"
+    assert found["key.ed25519"].severity is Severity.ERROR
 
 
 # Self-signed

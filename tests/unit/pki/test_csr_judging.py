@@ -106,8 +106,8 @@ def test_a_challenge_password_is_told_without_being_shown() -> None:
     ("key", "code"),
     [
         (small_rsa_key(), "key.rsa_too_small"),
-        (ed25519.Ed25519PrivateKey.generate(), "key.unsupported"),
-        (ec.generate_private_key(ec.SECP256K1()), "key.unsupported"),
+        (ed25519.Ed25519PrivateKey.generate(), "key.ed25519"),
+        (ec.generate_private_key(ec.SECP256K1()), "key.curve_unsupported"),
     ],
 )
 def test_a_key_that_nobody_signs_is_refused(

@@ -170,19 +170,26 @@ def test_what_is_no_key_is_unreadable(content: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "words"),
+    ("key", "code", "params"),
     [
-        (ed25519.Ed25519PrivateKey.generate(), "Ed25519"),
-        (ed448.Ed448PrivateKey.generate(), "Ed448"),
-        (x25519.X25519PrivateKey.generate(), "X25519"),
-        (dsa.generate_private_key(2048), "DSA 2048"),
-        (ec.generate_private_key(ec.SECP256K1()), "ECDSA secp256k1"),
+        (ed25519.Ed25519PrivateKey.generate(), "key.ed25519", {"key": "Ed25519"}),
+        (ed448.Ed448PrivateKey.generate(), "key.ed448", {"key": "Ed448"}),
+        (x25519.X25519PrivateKey.generate(), "key.key_agreement", {"key": "X25519"}),
+        (dsa.generate_private_key(2048), "key.dsa", {"key": "DSA 2048"}),
+        (
+            ec.generate_private_key(ec.SECP256K1()),
+            "key.curve_unsupported",
+            {"curve": "secp256k1"},
+        ),
+        (ec.generate_private_key(ec.SECP192R1()), "key.curve_unsupported", {"curve": "P-192"}),
     ],
 )
-def test_a_key_of_an_odd_kind_is_named_and_refused(key: PrivateKeyTypes, words: str) -> None:
+def test_a_key_of_an_odd_kind_is_named_and_refused(
+    key: PrivateKeyTypes, code: str, params: dict[str, str]
+) -> None:
     problem = refusal_of(encode(key)).problem
-    assert (problem.code, problem.params) == ("key.unsupported", {"key": words})
-    assert [found.code for found in key_problems(key.public_key())] == ["key.unsupported"]
+    assert (problem.code, problem.params) == (code, params)
+    assert key_problems(key.public_key()) == [problem]
 
 
 def test_an_openssh_key_is_named_and_refused() -> None:
@@ -215,7 +222,7 @@ def rsa_numbers(bits: int) -> rsa.RSAPrivateNumbers:
 
 @pytest.mark.parametrize(
     ("bits", "code"),
-    [(2048, "key.unreadable"), (2050, "key.unsupported"), (8320, "key.unsupported")],
+    [(2048, "key.unreadable"), (2050, "key.rsa_odd_size"), (8320, "key.rsa_too_large")],
 )
 def test_rsa_numbers_are_checked_but_only_of_a_usual_size(bits: int, code: str) -> None:
     key = rsa_numbers(bits).private_key(unsafe_skip_rsa_key_validation=True)

@@ -184,7 +184,7 @@ def test_a_key_of_an_odd_kind_is_named() -> None:
     key = ed25519.Ed25519PrivateKey.generate()
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     parts = read_parts([pem])
-    assert parts.problems == (Problem("key.unsupported", params={"key": "Ed25519"}),)
+    assert parts.problems == (Problem("key.ed25519", params={"key": "Ed25519"}),)
 
 
 def test_several_keys_are_all_kept_and_pointed_out() -> None:

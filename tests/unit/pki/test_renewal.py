@@ -143,7 +143,7 @@ def test_a_long_main_name_is_an_alternative_name_only() -> None:
         (
             ec.generate_private_key(ec.SECP256K1()).public_key(),
             KeyKind.ECDSA_P256,
-            ["key.unsupported"],
+            ["key.curve_unsupported"],
         ),
     ],
 )

@@ -159,7 +159,7 @@ def test_it_may_renew_a_certificate_whose_key_is_not_here(client: Client, ca: Th
         (weakly_signed_csr(draw_key(KeyKind.RSA_2048), "sha1"), "signed with SHA-1"),
         (
             build_csr(ec.generate_private_key(ec.SECP256K1()), SUBJECT, ["mail.example.org"]),
-            "kind that mail programs do not accept",
+            "on the curve secp256k1, which mail programs do not accept",
         ),
     ],
 )
