@@ -7,6 +7,8 @@ BOOTSTRAP_TESTS := @bin/bootstrap --tests
 PYTEST := $(PYTHON) -m pytest
 # Every file stays in one of the two processes, so that its tests share their daemons.
 IN_PARALLEL := -n 2 --dist loadfile
+# Tested with their coverage, and only once.
+PURE := tests/unit/pki tests/unit/mailconf
 
 .DEFAULT_GOAL := help
 .PHONY: run test help lint types imports unit web integration browser coverage fuzz bench lock demo-reset
@@ -18,8 +20,10 @@ run: ## start the panel with a mail server of its own; Ctrl-C ends it all
 test: ## check everything: style, types, import rules, the whole test suite, coverage
 	$(BOOTSTRAP_TESTS)
 	@checks=passed; $(MAKE) --no-print-directory --keep-going lint types imports || checks=failed; \
-	$(PYTEST) $(IN_PARALLEL); tests=$$?; \
+	$(MAKE) --no-print-directory coverage; pure=$$?; \
+	$(PYTEST) $(IN_PARALLEL) $(PURE:%=--ignore=%); tests=$$?; \
 	[ $$checks = passed ] || { echo "The checks before the tests found something; see above."; exit 1; }; \
+	[ $$pure = 0 ] || { echo "The tests of the pure parts failed, or miss a branch; see above."; exit 1; }; \
 	exit $$tests
 
 help: ## show this list
@@ -58,13 +62,13 @@ browser: ## test in a real Chromium
 
 coverage: ## check that every branch of the pure parts is tested
 	$(BOOTSTRAP_TESTS)
-	$(PYTEST) -n 2 tests/unit/pki tests/unit/mailconf --cov=mailadmin.pki --cov=mailadmin.mailconf \
+	$(PYTEST) -n 2 $(PURE) --cov=mailadmin.pki --cov=mailadmin.mailconf \
 		--cov-branch --cov-report=term:skip-covered --cov-fail-under=100
 
 fuzz: ## look for inputs that break the pure parts, with new examples each time
 	$(BOOTSTRAP_TESTS)
 	MAILADMIN_EXAMPLES=fresh MAILADMIN_FUZZ_SECONDS=600 \
-		$(PYTEST) -n 2 --timeout 1200 tests/unit/pki tests/unit/mailconf tests/fuzz
+		$(PYTEST) -n 2 --timeout 1200 $(PURE) tests/fuzz
 
 bench: ## measure applying, queueing and the number of queries per page
 	$(BOOTSTRAP_TESTS)
