@@ -43,6 +43,7 @@ def test_a_plain_certificate_is_in_order() -> None:
         ("0214" + "01" * 20, "", Severity.INFO),
     ],
 )
+@pytest.mark.filterwarnings("ignore:Parsed a serial number")
 def test_serial_numbers_are_positive_and_short(serial: str, code: str, severity: Severity) -> None:
     facts = make(*GOOD, change=replace_field(1, bytes.fromhex(serial)))
     assert {name: found.severity for name, found in judge(facts).items()} == (
