@@ -13,7 +13,7 @@ key.rsa_pss                 error     key            BR 7.1.3.1.1: rsaEncryption
 key.curve_unsupported       error     curve          C10; BR 6.1.5
 key.curve_explicit          error                    RFC 5480, section 2.1.1: named curves only
 key.p521_rare               warning                  BoringSSL (Android) does not offer it
-key.ed25519                 error                    BR 6.1.5; see docs/decisions
+key.ed25519                 error                    BR 6.1.5; docs/decisions/0016
 key.dsa                     error                    C10; BR 6.1.5; gone in TLS 1.3
 key.ed448                   error                    C10; BR 6.1.5
 key.key_agreement           error     key            RFC 8410: X25519 cannot sign
