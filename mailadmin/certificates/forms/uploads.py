@@ -79,7 +79,7 @@ class UploadForm(forms.Form):
         ),
     )
     password = forms.CharField(
-        label=_("Password of the private key"),
+        label=_("Password"),
         required=False,
         strip=False,
         max_length=1024,

@@ -53,8 +53,8 @@ SENTENCES: dict[str, StrPromise] = {
         "count",
     ),
     "chain.root_left_out": _(
-        "“%(name)s” is the root of the chain and is left out: mail programs have their own copy "
-        "of it."
+        "“%(name)s” is the root of the chain and is left out: a mail program believes only a copy "
+        "that it has already."
     ),
     "chain.completed": _(
         "The intermediate certificate “%(name)s” was missing in the upload and is added from those "
