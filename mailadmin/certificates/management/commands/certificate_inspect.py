@@ -37,10 +37,17 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the arguments."""
-        parser.add_argument("files", nargs="+", metavar="FILE", help="PEM or DER; - is stdin")
+        parser.add_argument(
+            "files",
+            nargs="+",
+            metavar="FILE",
+            help="PEM, DER, PKCS#7, PKCS#12 or zip; - is stdin",
+        )
         parser.add_argument("--key", metavar="FILE", help="a file with the private key")
         parser.add_argument(
-            "--password-file", metavar="FILE", help="a file whose first line opens the key"
+            "--password-file",
+            metavar="FILE",
+            help="a file whose first line opens the key or the PKCS#12 file",
         )
         parser.add_argument("--json", action="store_true", help="print the verdict as JSON")
 
