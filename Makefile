@@ -8,7 +8,7 @@ PYTEST := $(PYTHON) -m pytest
 # Every file stays in one of the two processes, so that its tests share their daemons.
 IN_PARALLEL := -n 2 --dist loadfile
 # Tested with their coverage, and only once.
-PURE := tests/unit/pki tests/unit/mailconf
+PURE := tests/unit/pki tests/unit/issuance tests/unit/mailconf
 
 .DEFAULT_GOAL := help
 .PHONY: run test help lint types imports unit web integration browser coverage fuzz bench lock demo-reset
@@ -62,7 +62,7 @@ browser: ## test in a real Chromium
 
 coverage: ## check that every branch of the pure parts is tested
 	$(BOOTSTRAP_TESTS)
-	$(PYTEST) -n 2 $(PURE) --cov=mailadmin.pki --cov=mailadmin.mailconf \
+	$(PYTEST) -n 2 $(PURE) --cov=mailadmin.pki --cov=mailadmin.issuance --cov=mailadmin.mailconf \
 		--cov-branch --cov-report=term:skip-covered --cov-fail-under=100
 
 fuzz: ## look for inputs that break the pure parts, with new examples each time

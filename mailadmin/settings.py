@@ -144,6 +144,7 @@ INSTALLED_APPS = [
     "mailadmin.servers",
     "mailadmin.listeners",
     "mailadmin.deployments",
+    "mailadmin.acme",
     "mailadmin.notifications",
     "mailadmin.dashboard",
 ]

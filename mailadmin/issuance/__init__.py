@@ -1,0 +1,1 @@
+"""Pure answers about certificates by ACME: when, from whom, how proven, what went wrong."""
