@@ -152,9 +152,9 @@ def test_thousands_of_names_are_judged_at_once() -> None:
     names = [x509.DNSName(f"{number:x}.a.de") for number in range(6_000)]
     facts = made_elsewhere(names)
     assert len(facts.der) > 60_000
-    begin = time.perf_counter()
+    begin = time.process_time()
     assert [problem.code for problem in judge_csr(facts)] == ["csr.too_many_names"]
-    assert time.perf_counter() - begin < 2
+    assert time.process_time() - begin < 2
 
 
 def answer_to(asked: Sequence[str], came: Sequence[str]) -> list[tuple[str, dict[str, object]]]:
