@@ -228,6 +228,8 @@ class AcmeOrder(models.Model):
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED)
     # Filled as soon as the authority said so, so that a new worker goes on and never orders twice.
     order_url = models.CharField(max_length=500, blank=True)
+    # A rehearsal that went well is followed by an order of this kind.
+    followed_by = models.CharField(max_length=12, choices=Trigger.choices, blank=True)
     # RFC 9773, section 5: the identifier of the certificate that this one takes the place of.
     replaces_id = models.CharField(max_length=200, blank=True)
     expires_at = models.DateTimeField(null=True)
@@ -350,3 +352,34 @@ class AcmeEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.code} {self.name}"
+
+
+class AcmePreflight(models.Model):
+    """A look before ordering: which names the authority would find proven, and which not."""
+
+    class Status(models.TextChoices):
+        """Where the look stands."""
+
+        QUEUED = "queued"
+        RUNNING = "running"
+        DONE = "done"
+        FAILED = "failed"
+
+    acme_certificate = models.ForeignKey(
+        AcmeCertificate, on_delete=models.CASCADE, related_name="preflights"
+    )
+    status = models.CharField(max_length=8, choices=Status.choices, default=Status.QUEUED)
+    # Name -> {"problems": [...], "facts": {...}}; filled name by name while it runs.
+    results: models.JSONField[Json, Json] = models.JSONField(default=dict)
+    # About all of them: the authority, its limits.
+    problems: models.JSONField[list[Json], list[Json]] = models.JSONField(default=list)
+    requested_by = models.CharField(max_length=150)
+    request_id = models.CharField(max_length=64, blank=True)
+    requested_at = models.DateTimeField(auto_now_add=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering: ClassVar = ["-requested_at", "-pk"]
+
+    def __str__(self) -> str:
+        return f"preflight {self.pk} ({self.status})"
