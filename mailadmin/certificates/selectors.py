@@ -228,6 +228,11 @@ def is_stored(fingerprint: str) -> bool:
     return Certificate.objects.filter(fingerprint=fingerprint, deleted_at=None).exists()
 
 
+def is_known(fingerprint: str) -> bool:
+    """Tell whether a certificate is or was here."""
+    return Certificate.objects.filter(fingerprint=fingerprint).exists()
+
+
 def find_key_ids(public_key_ids: Iterable[str]) -> set[str]:
     """Return those of the public keys whose private key is here."""
     return set(

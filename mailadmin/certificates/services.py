@@ -22,6 +22,13 @@ from mailadmin.certificates.custody import destroy_key_if_unused, open_key_pem, 
 from mailadmin.certificates.errors import CertificateRefusedError
 from mailadmin.certificates.models import Certificate, CertificateSigningRequest, PrivateKey
 from mailadmin.certificates.pairing import dissolve_pair
+from mailadmin.certificates.succession import (
+    GUESSED,
+    Guess,
+    find_predecessor,
+    link_predecessor,
+    name_predecessor,
+)
 from mailadmin.certificates.trust import read_certificates
 from mailadmin.pki.bundle import Verdict
 from mailadmin.pki.certificate import (
@@ -66,10 +73,13 @@ def store_certificate(
     verdict: Verdict,
     is_confirmed: bool = False,
     origin: Origin = Origin.UPLOADED,
+    predecessor: Certificate | Guess | None = GUESSED,
 ) -> Stored:
     """Store what the verdict found: the leaf, its chain, and its key if the upload held one.
 
     Storing the same leaf again adds what was missing (its chain, its key) or changes nothing.
+    ``predecessor`` is what it replaces (``None``: no other one); unless told, what its request
+    renews, or for a new one what :mod:`mailadmin.certificates.succession` finds.
     Raises :class:`CertificateRefusedError` with the verdict's errors, or with its warnings when
     one must be confirmed and was not; ``CustodyProblem`` when keys cannot be sealed or opened.
     """
@@ -79,20 +89,21 @@ def store_certificate(
     if csr is not None and not selectors.is_answer(csr, leaf):
         csr = None
     key = _take_key(verdict, leaf)
+    if predecessor is GUESSED and not selectors.is_known(leaf.fingerprint):
+        predecessor = find_predecessor(leaf)
     if csr is not None:
         csr.status = Status.ISSUED
         csr.save(update_fields=["status"])
         origin = Origin.REQUESTED
     row, is_new = _get_or_insert(actor, leaf, verdict.chain_pem, origin, key)
-    if csr is not None and csr.renews_id != row.pk:
-        row.replaces_id = csr.renews_id or row.replaces_id
-        row.save(update_fields=["replaces"])
+    before = _snapshot(row)
+    _link(row, csr, predecessor)
     if verdict.private_key is not None:
         _complete_others(actor, row, key)
     if is_new:
         _record(actor, row, "certificate.uploaded", after=_snapshot(row) | _answer(csr))
         return Stored(row, StoreResult.ADDED, csr)
-    return Stored(row, _complete(actor, row, verdict, key), csr)
+    return Stored(row, _complete(actor, row, verdict, key, before), csr)
 
 
 def create_self_signed(
@@ -163,6 +174,19 @@ def _require_acceptance(verdict: Verdict, is_confirmed: bool) -> CertificateFact
     return verdict.leaf
 
 
+def _link(
+    row: Certificate,
+    csr: CertificateSigningRequest | None,
+    predecessor: Certificate | Guess | None,
+) -> None:
+    """Say what the certificate replaces; one that was here keeps what it has unless told."""
+    if isinstance(predecessor, Guess):
+        renewed = csr.renews if csr else None
+        predecessor = row.replaces if renewed is None or renewed.pk == row.pk else renewed
+    if row.replaces != predecessor:
+        link_predecessor(row, predecessor)
+
+
 def _take_key(verdict: Verdict, leaf: CertificateFacts) -> PrivateKey | None:
     """Seal the uploaded key, or make sure that the one that waits here can still be opened.
 
@@ -219,10 +243,13 @@ def _complete_others(actor: Actor, row: Certificate, key: PrivateKey | None) -> 
 
 
 def _complete(
-    actor: Actor, row: Certificate, verdict: Verdict, key: PrivateKey | None
+    actor: Actor,
+    row: Certificate,
+    verdict: Verdict,
+    key: PrivateKey | None,
+    before: dict[str, Any],
 ) -> StoreResult:
     """Add to a known certificate what it lacked: its key, its chain, or its place in the list."""
-    before = _snapshot(row)
     was_deleted, row.deleted_at = row.deleted_at is not None, None
     row.private_key = key or row.private_key
     # A chain with a gap never replaces one that may be whole.
@@ -249,6 +276,7 @@ def _snapshot(row: Certificate) -> dict[str, Any]:
         "intermediates": row.chain_pem.count("-----BEGIN "),
         "is_key_here": row.private_key_id is not None,
         "is_deleted": row.deleted_at is not None,
+        **({"replaces": name_predecessor(row.replaces)} if row.replaces else {}),
         **({"served_beside": row.companion.fingerprint} if row.companion else {}),
     }
 

@@ -49,6 +49,7 @@ __all__ = [
     "CERTIFICATE_LABELS",
     "CertificateFacts",
     "CertificateProblem",
+    "asks_for_stapling",
     "certificate_problem",
     "judge_leaf",
     "load_x509",
@@ -91,9 +92,18 @@ def _use_problems(facts: CertificateFacts, raw: RawFields) -> Iterator[Problem]:
         yield certificate_problem("certificate.no_server_usage", facts, Severity.WARNING)
     elif _ANY_USAGE in extended and _SERVER_USAGE in extended:
         yield certificate_problem("certificate.any_usage", facts, Severity.WARNING)
-    features = raw.find_values(ExtensionOID.TLS_FEATURE.dotted_string)
-    if any(_MUST_STAPLE in value for value in features):
+    if _has_must_staple(raw):
         yield certificate_problem("certificate.must_staple", facts, Severity.WARNING)
+
+
+def asks_for_stapling(facts: CertificateFacts) -> bool:
+    """Tell whether the certificate wants a stapled answer of OCSP (must-staple, RFC 7633)."""
+    return _has_must_staple(read_raw(facts.der))
+
+
+def _has_must_staple(raw: RawFields) -> bool:
+    features = raw.find_values(ExtensionOID.TLS_FEATURE.dotted_string)
+    return any(_MUST_STAPLE in value for value in features)
 
 
 def _issuer_problems(facts: CertificateFacts) -> Iterator[Problem]:

@@ -19,6 +19,7 @@ from mailadmin.certificates.sentences import (
     listing,
     names,
     pairs,
+    predecessors,
     requests,
     trust,
     uploads,
@@ -36,6 +37,7 @@ SENTENCES: dict[str, StrPromise] = {
     **certificates.SENTENCES,
     **chains.SENTENCES,
     **pairs.SENTENCES,
+    **predecessors.SENTENCES,
     **uploads.SENTENCES,
     **trust.SENTENCES,
     **exporting.SENTENCES,
@@ -92,7 +94,7 @@ def _word(name: str, value: Param) -> Param:
         return both_forms(str(value))
     if name == "names":
         return ", ".join(both_forms(each) for each in str(value).split(", "))
-    if name in ("not_before", "not_after", "created_at"):
+    if name in ("not_before", "not_after", "old_not_after", "created_at"):
         return exact_words(datetime.fromisoformat(str(value)))
     if name == "hash":
         return _HASHES.get(str(value), str(value))

@@ -12,7 +12,7 @@ from mailadmin import pki
 from mailadmin.certificates.sentences import SENTENCES, say
 from mailadmin.pki.problems import Param, Problem, Severity
 
-CODE = re.compile(r"(name|key|csr|certificate|chain|bundle|pkcs12|zip)\.[a-z0-9_]+")
+CODE = re.compile(r"(name|key|csr|certificate|chain|bundle|pkcs12|zip|predecessor)\.[a-z0-9_]+")
 
 PARAMS: dict[str, dict[str, Param]] = {
     "name.empty": {},
@@ -163,6 +163,23 @@ PARAMS: dict[str, dict[str, Param]] = {
     "chain.duplicates": {"count": 1},
     "chain.root_left_out": {"name": "Example Root"},
     "chain.completed": {"name": "Example CA"},
+    "predecessor.client_use_gone": {},
+    "predecessor.uses_changed": {"old_uses": "serverAuth", "uses": "clientAuth, serverAuth"},
+    "predecessor.must_staple_new": {},
+    "predecessor.names_lost": {"names": "imap.example.org", "count": 1},
+    "predecessor.names_gained": {"names": "www.example.org", "count": 1},
+    "predecessor.key_kind_changed": {"old_key": "RSA 2048", "key": "ECDSA P-256"},
+    "predecessor.key_size_changed": {"old_key": "RSA 2048", "key": "RSA 3072"},
+    "predecessor.same_key": {},
+    "predecessor.other_key": {},
+    "predecessor.ends_earlier": {
+        "old_not_after": "2026-12-24T11:59:59+00:00",
+        "not_after": "2026-11-24T11:59:59+00:00",
+    },
+    "predecessor.shorter": {"old_days": 90, "days": 47},
+    "predecessor.other_issuer": {"old_issuer": "Old CA", "issuer": "Example CA"},
+    "predecessor.other_intermediate": {"old_issuer": "R10", "issuer": "R11"},
+    "predecessor.root_changed": {"old_root": "Old Root", "root": "Example Root"},
     "bundle.empty": {},
     "bundle.too_large": {"part": 1, "limit": 64},
     "bundle.too_many_blocks": {"limit": 40},
