@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from mailadmin.certificates import selectors
 from mailadmin.certificates.judging import judge_stored
@@ -57,18 +56,3 @@ def _compare(row: Certificate, verdict: Verdict, now: datetime) -> tuple[Problem
     return tuple(
         compare_with_predecessor(old, verdict.leaf, old_root=old_root, new_root=verdict.anchor)
     )
-
-
-def proposal_as_dict(proposal: Proposal | None) -> dict[str, Any] | None:
-    """Return the JSON form of what would be replaced; its differences are told as problems."""
-    if proposal is None or proposal.chosen is None:
-        return None
-    row = proposal.chosen
-    return {
-        "id": row.pk,
-        "label": row.label,
-        "fingerprint_sha256": row.fingerprint,
-        "key": row.key_description,
-        "not_after": row.not_after.isoformat(),
-        "is_asked_for": proposal.is_asked_for,
-    }

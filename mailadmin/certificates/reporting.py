@@ -8,7 +8,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from mailadmin.accounts.relative_time import exact_words
 from mailadmin.certificates.fetching_issuers import find_offer
+from mailadmin.certificates.proposing import Proposal
 from mailadmin.certificates.sentences import say
 from mailadmin.certificates.verdicts import describe_verdict, draw_chain
 from mailadmin.pki.bundle import Verdict
@@ -58,8 +60,11 @@ def exit_code(verdict: Verdict) -> int:
     return EXIT_REFUSED if is_anything_read or found.requests else EXIT_UNREADABLE
 
 
-def verdict_as_dict(verdict: Verdict) -> dict[str, Any]:
-    """Return the JSON form. Public parts only."""
+def verdict_as_dict(verdict: Verdict, proposal: Proposal | None = None) -> dict[str, Any]:
+    """Return the JSON form. Public parts only.
+
+    ``problems`` are those of the certificate; how it differs from what it replaces is there.
+    """
     return {
         "accepted": verdict.is_accepted,
         "needs_confirmation": verdict.needs_confirmation,
@@ -68,6 +73,22 @@ def verdict_as_dict(verdict: Verdict) -> dict[str, Any]:
         "chain": [certificate_as_dict(facts) for facts in verdict.chain],
         "root": _root_as_dict(verdict),
         "key": {"matches": verdict.key_matches, "source": str(verdict.key_source)},
+        "replaces": _predecessor_as_dict(proposal),
+    }
+
+
+def _predecessor_as_dict(proposal: Proposal | None) -> dict[str, Any] | None:
+    if proposal is None or proposal.chosen is None:
+        return None
+    row = proposal.chosen
+    return {
+        "id": row.pk,
+        "label": row.label,
+        "fingerprint_sha256": row.fingerprint,
+        "key": row.key_description,
+        "not_after": row.not_after.isoformat(),
+        "is_asked_for": proposal.is_asked_for,
+        "differences": problems_as_dicts(proposal.differences),
     }
 
 
@@ -94,6 +115,7 @@ def refusal_as_dict(code: str, message: str) -> dict[str, Any]:
         "chain": [],
         "root": None,
         "key": {"matches": False, "source": "missing"},
+        "replaces": None,
     }
 
 
@@ -130,17 +152,30 @@ def certificate_as_dict(facts: CertificateFacts) -> dict[str, Any]:
     }
 
 
-def verdict_lines(verdict: Verdict, now: datetime) -> Iterator[str]:
+def verdict_lines(
+    verdict: Verdict, now: datetime, proposal: Proposal | None = None
+) -> Iterator[str]:
     """Yield the verdict as plain sentences, with the chain drawn in one line."""
     yield from describe_verdict(verdict, now)
     links = draw_chain(verdict)
     if links:
         yield " -> ".join(f"{link.title} ({link.words})" for link in links)
-    for problem in verdict.problems:
-        yield f"{_SEVERITY_WORDS[problem.severity]}: {say(problem)}"
+    yield from _problem_lines(verdict.problems)
+    if proposal is not None and proposal.chosen is not None:
+        row = proposal.chosen
+        yield (
+            f"Replaces {row.label} ({row.key_description}, until {exact_words(row.not_after)}, "
+            f"fingerprint {row.fingerprint[:16]})"
+        )
+        yield from _problem_lines(proposal.differences)
     offer = find_offer(verdict)
     if offer:
         yield (
             f"The authority offers the certificate of {offer.issuer} at "
             f"{' or '.join(offer.addresses)} (certificate_import --fetch-missing)"
         )
+
+
+def _problem_lines(problems: Iterable[Problem]) -> Iterator[str]:
+    for problem in problems:
+        yield f"{_SEVERITY_WORDS[problem.severity]}: {say(problem)}"

@@ -9,6 +9,10 @@ from django import forms
 from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext_lazy as _
 
+from mailadmin.certificates.models import Certificate
+from mailadmin.certificates.proposing import Proposal
+from mailadmin.certificates.succession import NOTHING
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
@@ -56,6 +60,21 @@ class PastedField(forms.CharField):
         return str(value).replace("\0", "") if value else ""
 
 
+@dataclass(frozen=True, slots=True)
+class PredecessorChoice:
+    """One answer to what the certificate replaces; no ``row`` is no other certificate."""
+
+    value: str
+    row: Certificate | None
+    is_chosen: bool
+
+    @classmethod
+    def of(cls, proposal: Proposal) -> list[PredecessorChoice]:
+        """Return every certificate that it may replace, the likeliest first, and none."""
+        rows = [*proposal.predecessors.rows, None]
+        return [cls(str(row.pk) if row else NOTHING, row, row == proposal.chosen) for row in rows]
+
+
 class UploadForm(forms.Form):
     """Files, pasted text, or both; and the password, when it was asked for.
 
@@ -87,6 +106,8 @@ class UploadForm(forms.Form):
     )
     token = forms.CharField(required=False, max_length=100, widget=forms.HiddenInput)
     is_confirmed = forms.BooleanField(required=False)
+    # What it replaces: a row's number, or "none"; empty is what the panel finds.
+    predecessor = forms.CharField(required=False, max_length=100)
 
     @property
     def given(self) -> list[Part]:

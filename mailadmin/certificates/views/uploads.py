@@ -26,9 +26,10 @@ from mailadmin.certificates import services
 from mailadmin.certificates.authorities import find_unknown_root
 from mailadmin.certificates.errors import CertificateRefusedError
 from mailadmin.certificates.fetching_issuers import find_offer
-from mailadmin.certificates.forms.uploads import UploadForm
+from mailadmin.certificates.forms.uploads import PredecessorChoice, UploadForm
 from mailadmin.certificates.judging import PASSWORD_CODES, WRONG_PASSWORD_CODES, judge_parts
 from mailadmin.certificates.master_key import CustodyProblem
+from mailadmin.certificates.proposing import propose
 from mailadmin.certificates.sealed_uploads import (
     UploadGoneError,
     drop_upload,
@@ -37,6 +38,7 @@ from mailadmin.certificates.sealed_uploads import (
 )
 from mailadmin.certificates.sentences import say
 from mailadmin.certificates.services import Stored, StoreResult
+from mailadmin.certificates.succession import GUESSED
 from mailadmin.certificates.verdicts import describe_verdict, draw_chain
 from mailadmin.certificates.views.adding import use_url
 from mailadmin.pki.bundle import Parts, Verdict, read_parts
@@ -88,7 +90,8 @@ class UploadView(ChangeRequiredMixin, View):
             return self._ask_password(request, question, token)
         verdict = judge_parts(parts, now=now)
         names = [part.name for part in form.given]
-        return show_verdict(request, verdict, token, now, part_names=names)
+        chosen: str = form.cleaned_data["predecessor"]
+        return show_verdict(request, verdict, token, now, part_names=names, predecessor=chosen)
 
     @sensitive_variables()
     def _save(
@@ -96,14 +99,19 @@ class UploadView(ChangeRequiredMixin, View):
     ) -> HttpResponse:
         token: str = form.cleaned_data["token"]
         verdict = judge_parts(read_parts(inputs), now=now)
+        chosen: str = form.cleaned_data["predecessor"]
         try:
+            proposal = propose(verdict, now, chosen)
             stored = services.store_certificate(
                 actor=Actor.from_request(request),
                 verdict=verdict,
                 is_confirmed=form.cleaned_data["is_confirmed"],
+                predecessor=proposal.chosen if proposal else GUESSED,
             )
         except CertificateRefusedError as error:
-            return show_verdict(request, verdict, token, now, refusals=error.problems)
+            return show_verdict(
+                request, verdict, token, now, refusals=error.problems, predecessor=chosen
+            )
         drop_upload(user=person_of(request), token=token)
         messages.success(request, _stored_words(stored))
         return redirect(use_url(stored.certificate))
@@ -136,8 +144,15 @@ def show_verdict(
     *,
     refusals: Iterable[Problem] = (),
     part_names: Sequence[str] = (),
+    predecessor: str = "",
 ) -> HttpResponse:
-    """Show what an upload is worth, and what can be done about what it lacks."""
+    """Show what an upload is worth, what can be done about what it lacks, and what it replaces."""
+    problems = list(refusals)
+    try:
+        proposal = propose(verdict, now, predecessor)
+    except CertificateRefusedError as error:
+        problems += [problem for problem in error.problems if problem not in problems]
+        proposal = propose(verdict, now)
     context = {
         "verdict": verdict,
         "sentences": describe_verdict(verdict, now),
@@ -145,9 +160,11 @@ def show_verdict(
         "token": token,
         "form": UploadForm(),
         "part_names": part_names if _names_a_part(verdict) else (),
-        "refusals": [problem for problem in refusals if problem not in verdict.problems],
+        "refusals": [problem for problem in problems if problem not in verdict.problems],
         "offer": find_offer(verdict),
         "unknown_root": find_unknown_root(verdict),
+        "proposal": proposal,
+        "choices": PredecessorChoice.of(proposal) if proposal else (),
     }
     return render(request, "certificates/verdict.html", context)
 

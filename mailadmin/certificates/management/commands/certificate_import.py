@@ -1,4 +1,6 @@
-"""``certificate_import FILE... [--key FILE] [--password-file FILE] [--fetch-missing] [--yes]``."""
+"""``certificate_import FILE... [--key FILE] [--password-file FILE] [--replaces CERTIFICATE]
+[--fetch-missing] [--yes]``.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +19,7 @@ from mailadmin.certificates.fetching import FetchProblem
 from mailadmin.certificates.fetching_issuers import fetch_issuer, find_offer
 from mailadmin.certificates.judging import judge_upload
 from mailadmin.certificates.master_key import CustodyProblem
+from mailadmin.certificates.proposing import propose
 from mailadmin.certificates.reporting import (
     EXIT_REFUSED,
     EXIT_UNREADABLE,
@@ -28,6 +31,7 @@ from mailadmin.certificates.reporting import (
 )
 from mailadmin.certificates.sentences import say
 from mailadmin.certificates.services import StoreResult, store_certificate
+from mailadmin.certificates.succession import GUESSED
 from mailadmin.pki.bundle import Verdict
 
 _RESULT_WORDS = {
@@ -66,6 +70,15 @@ class Command(BaseCommand):
             help="store it although an intermediate certificate is missing",
         )
         parser.add_argument(
+            "--replaces",
+            metavar="CERTIFICATE",
+            default="",
+            help=(
+                "what it replaces: the number or the start of the fingerprint of a certificate "
+                'with a name in common, or "none"; unless given, the likeliest'
+            ),
+        )
+        parser.add_argument(
             "--fetch-missing",
             action="store_true",
             help="fetch a missing certificate from the first address that the certificate names",
@@ -87,14 +100,22 @@ class Command(BaseCommand):
         verdict = judge_upload(inputs, now=now, password=password)
         if options["fetch_missing"]:
             verdict = self._complete(verdict, inputs, now, password)
-        for line in verdict_lines(verdict, now):
+        try:
+            proposal = propose(verdict, now, options["replaces"])
+        except CertificateRefusedError as error:
+            sentences = " ".join(say(problem) for problem in error.problems)
+            raise CommandError(f"{sentences} (--replaces)", returncode=EXIT_REFUSED) from None
+        for line in verdict_lines(verdict, now, proposal):
             self.stdout.write(line)
         if not verdict.is_accepted:
             self.stderr.write("Nothing was stored.")
             sys.exit(exit_code(verdict))
         try:
             stored = store_certificate(
-                actor=Actor.command_line(), verdict=verdict, is_confirmed=options["yes"]
+                actor=Actor.command_line(),
+                verdict=verdict,
+                is_confirmed=options["yes"],
+                predecessor=proposal.chosen if proposal else GUESSED,
             )
         except CertificateRefusedError as error:
             sentences = " ".join(say(problem) for problem in error.problems)

@@ -12,6 +12,7 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from mailadmin.certificates.judging import judge_upload
+from mailadmin.certificates.proposing import propose
 from mailadmin.certificates.reporting import (
     EXIT_UNREADABLE,
     UnreadableFileError,
@@ -67,14 +68,15 @@ class Command(BaseCommand):
         now = timezone.now()
         try:
             verdict = judge_upload(inputs, now=now, password=password)
+            proposal = propose(verdict, now)
         except DatabaseError:
             # Before the first start there are no keys and chains to know of.
             parts, roots = read_parts(inputs, password), find_public_roots()
-            verdict = judge_bundle(parts, now=now, roots=roots)
+            verdict, proposal = judge_bundle(parts, now=now, roots=roots), None
         if is_json:
-            self._print_json(verdict_as_dict(verdict))
+            self._print_json(verdict_as_dict(verdict, proposal))
         else:
-            for line in verdict_lines(verdict, now):
+            for line in verdict_lines(verdict, now, proposal):
                 self.stdout.write(line)
         sys.exit(exit_code(verdict))
 
