@@ -235,9 +235,7 @@ def test_another_root_is_told(upload: Upload, old: Certificate) -> None:
     assert "Another authority issued it" in page
 
 
-def test_the_page_costs_no_more_for_many(
-    upload: Upload, old: Certificate, renewed: Issued
-) -> None:
+def test_the_page_costs_no_more_for_many(upload: Upload, old: Certificate, renewed: Issued) -> None:
     counts = []
     for more in (0, 40):
         for _ in range(more):
