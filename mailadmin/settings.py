@@ -93,8 +93,12 @@ CERTIFICATE_USE_FINDERS = [
     "mailadmin.listeners.served.find_served_uses",
     "mailadmin.deployments.uses.find_deployment_uses",
 ]
-# What is sealed with the master key beside private keys and uploads, and goes with a new one.
-SEALED_ELSEWHERE = ["mailadmin.notifications.sealing.WEBHOOK_SECRETS"]
+# All that is sealed with the master key: it is not replaced silently, and a new one takes it along.
+SEALED_STORES = [
+    "mailadmin.certificates.rotation.PRIVATE_KEYS",
+    "mailadmin.certificates.sealed_uploads.UPLOADS",
+    "mailadmin.notifications.sealing.WEBHOOK_SECRETS",
+]
 
 AGENT_SOCKET = Path(os.environ.get("MAILADMIN_AGENT_SOCKET", paths.agent_socket(RUN_DIR)))
 # How often beat asks the agent to look at every port, in seconds.

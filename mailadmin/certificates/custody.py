@@ -29,6 +29,7 @@ from mailadmin.certificates.master_key import (
     read_master_keys,
 )
 from mailadmin.certificates.models import CertificateSigningRequest, PrivateKey
+from mailadmin.certificates.sealed_stores import count_sealed
 from mailadmin.pki import keys
 from mailadmin.pki.problems import Param, Problem
 
@@ -49,14 +50,14 @@ class Sealed:
 def obtain_master_keys() -> tuple[MasterKey, ...]:
     """Return the master keys, newest first, drawing the first one on the very first use.
 
-    Raises :class:`CustodyProblem`; a missing file is never replaced while keys are stored that
-    only the old one opens.
+    Raises :class:`CustodyProblem`; a missing file is never replaced while anything is stored
+    that only the old one opens.
     """
     path: Path = settings.MASTER_KEY_FILE
     found = read_master_keys(path)
     if found:
         return found
-    stored = PrivateKey.objects.count()
+    stored = count_sealed()
     if stored:
         params: dict[str, Param] = {"path": str(path), "count": stored}
         raise CustodyProblem(Problem("custody.master_key_missing", params=params))

@@ -11,14 +11,13 @@ readers and sealers do for their part.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from django.conf import settings
 from django.db import transaction
-from django.utils.module_loading import import_string
 
 from mailadmin.audit.actors import Actor
 from mailadmin.audit.services import record_event
@@ -36,8 +35,8 @@ from mailadmin.certificates.master_key import (
     only_one_rotation,
     replace_master_keys,
 )
-from mailadmin.certificates.models import Certificate, PrivateKey, SealedUpload
-from mailadmin.certificates.sealed_uploads import needs_resealing, reseal_upload
+from mailadmin.certificates.models import Certificate, PrivateKey
+from mailadmin.certificates.sealed_stores import SealedKind, list_sealed_stores
 from mailadmin.pki.problems import Param, Problem
 
 _BATCH = 50  # rows per transaction: others wait for milliseconds
@@ -79,14 +78,26 @@ class Rotation:
     is_resumed: bool
 
 
-class SealedElsewhere(Protocol):
-    """What an app above has sealed; ``settings.SEALED_ELSEWHERE`` names it."""
+class PrivateKeys:
+    """Takes the private keys along. One that none of the master keys opens stops the rotation."""
+
+    kind = SealedKind.KEYS
+    model = PrivateKey
+
+    def count(self) -> int:
+        """Return how many keys there are."""
+        return PrivateKey.objects.count()
 
     def needs_resealing(self, masters: Sequence[MasterKey]) -> bool:
-        """Tell whether an older master key opens something that the newest one does not."""
+        """Tell whether another master key than the newest sealed one."""
+        return PrivateKey.objects.exclude(master_key_id=masters[0].key_id).exists()
 
     def reseal(self, masters: Sequence[MasterKey]) -> int:
-        """Seal that with the newest one; returns how many it was."""
+        """Seal in small transactions what another one sealed. Raises :class:`CustodyProblem`."""
+        return sum(_reseal_keys(batch, masters) for batch in _batches(masters[0]))
+
+
+PRIVATE_KEYS = PrivateKeys()
 
 
 def check_custody() -> Custody:
@@ -120,27 +131,20 @@ def rotate_master_key(*, actor: Actor) -> Rotation:
 def _finish(
     actor: Actor, masters: Sequence[MasterKey], path: Path, *, is_resumed: bool
 ) -> Rotation:
-    keys = uploads = others = 0
+    done: Counter[SealedKind] = Counter()
     while True:
-        keys += sum(_reseal_keys(batch, masters) for batch in _batches(masters[0]))
-        uploads += sum(
-            reseal_upload(row, masters) for row in SealedUpload.objects.order_by("pk").iterator()
-        )
-        others += sum(item.reseal(masters) for item in _sealed_elsewhere())
+        for store in list_sealed_stores():
+            done[store.kind] += store.reseal(masters)
         rotation = Rotation(
             old_ids=tuple(master.key_id for master in masters[1:]),
             new_id=masters[0].key_id,
-            keys=keys,
-            uploads=uploads,
-            others=others,
+            keys=done[SealedKind.KEYS],
+            uploads=done[SealedKind.UPLOADS],
+            others=done[SealedKind.OTHERS],
             is_resumed=is_resumed,
         )
         if _retire(actor, masters, path, rotation):
             return rotation
-
-
-def _sealed_elsewhere() -> list[SealedElsewhere]:
-    return [import_string(path) for path in settings.SEALED_ELSEWHERE]
 
 
 def _check(masters: Sequence[MasterKey]) -> Custody:
@@ -212,11 +216,7 @@ def _retire(actor: Actor, masters: Sequence[MasterKey], path: Path, rotation: Ro
     reads the file after it was replaced.
     """
     keep_master_keys(from_sealing=True)
-    if PrivateKey.objects.exclude(master_key_id=masters[0].key_id).exists():
-        return False
-    if any(needs_resealing(row, masters) for row in SealedUpload.objects.iterator()):
-        return False
-    if any(item.needs_resealing(masters) for item in _sealed_elsewhere()):
+    if any(store.needs_resealing(masters) for store in list_sealed_stores()):
         return False
     record_event(
         actor=actor,

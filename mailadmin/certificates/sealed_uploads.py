@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.db import transaction
+from django.utils import timezone
 
 from mailadmin.accounts.models import User
 from mailadmin.certificates.custody import (
@@ -36,6 +37,7 @@ from mailadmin.certificates.custody import (
 )
 from mailadmin.certificates.master_key import KEY_LENGTH, MasterKey
 from mailadmin.certificates.models import SealedUpload
+from mailadmin.certificates.sealed_stores import SealedKind
 
 LIFETIME = timedelta(minutes=15)
 _MOST_PER_PERSON = 5
@@ -83,8 +85,30 @@ def open_upload(*, user: User, token: str, now: datetime) -> list[bytes]:
     raise UploadGoneError  # or sealed with a master key that is not here any more
 
 
-def needs_resealing(row: SealedUpload, masters: Sequence[MasterKey]) -> bool:
-    """Tell whether only an older master key opens the upload; one that none opens is lost."""
+class Uploads:
+    """Takes the uploads along when the master key is replaced. One that none opens is lost."""
+
+    kind = SealedKind.UPLOADS
+    model = SealedUpload
+
+    def count(self) -> int:
+        """Return how many wait still; the others nobody can open any more."""
+        return SealedUpload.objects.filter(expires_at__gt=timezone.now()).count()
+
+    def needs_resealing(self, masters: Sequence[MasterKey]) -> bool:
+        """Tell whether only an older master key opens one."""
+        return any(_needs_resealing(row, masters) for row in SealedUpload.objects.iterator())
+
+    def reseal(self, masters: Sequence[MasterKey]) -> int:
+        """Put the newest master key in place of the older ones; returns how often."""
+        rows = SealedUpload.objects.order_by("pk").iterator()
+        return sum(reseal_upload(row, masters) for row in rows)
+
+
+UPLOADS = Uploads()
+
+
+def _needs_resealing(row: SealedUpload, masters: Sequence[MasterKey]) -> bool:
     return _open_outer(row, masters[:1]) is None and _open_outer(row, masters[1:]) is not None
 
 

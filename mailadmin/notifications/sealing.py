@@ -1,7 +1,7 @@
 """Secrets of webhooks at rest: AES-256-GCM under the master key, each bound to its own row.
 
 No exception raised here holds a secret, in its text or its cause. ``WEBHOOK_SECRETS`` is how a new
-master key takes them along; the settings name it in ``SEALED_ELSEWHERE``.
+master key takes them along; the settings name it in ``SEALED_STORES``.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from mailadmin.certificates.custody import (
     seal,
 )
 from mailadmin.certificates.master_key import MasterKey
+from mailadmin.certificates.sealed_stores import SealedKind
 from mailadmin.notifications.models import Destination
 
 
@@ -49,6 +50,13 @@ def open_secret(row: Destination) -> str:
 
 class WebhookSecrets:
     """Takes the secrets along when the master key is replaced. One that none opens is lost."""
+
+    kind = SealedKind.OTHERS
+    model = Destination
+
+    def count(self) -> int:
+        """Return how many secrets there are."""
+        return Destination.objects.exclude(master_key_id="").count()
 
     def needs_resealing(self, masters: Sequence[MasterKey]) -> bool:
         """Tell whether an older master key is needed still."""

@@ -111,10 +111,12 @@ SENTENCES: dict[str, StrPromise] = {
     ),
     # certificates.custody
     "custody.master_key_missing": ngettext_lazy(
-        "The master key %(path)s is missing, and %(count)d private key here can be opened only "
-        "with it. Nothing was changed. Put the file back from your backup.",
-        "The master key %(path)s is missing, and %(count)d private keys here can be opened only "
-        "with it. Nothing was changed. Put the file back from your backup.",
+        "The master key %(path)s is missing, and %(count)d secret here (a private key, the secret "
+        "of a webhook, or an upload that waits) can be opened only with it. Nothing was changed. "
+        "Put the file back from your backup.",
+        "The master key %(path)s is missing, and %(count)d secrets here (private keys, secrets of "
+        "webhooks, uploads that wait) can be opened only with it. Nothing was changed. Put the "
+        "file back from your backup.",
         "count",
     ),
     "custody.master_key_exposed": _(

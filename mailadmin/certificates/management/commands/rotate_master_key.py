@@ -110,7 +110,7 @@ def _rotation_lines(rotation: Rotation) -> list[str]:
         "Back up the file now, and keep the old copy only as long as old database backups.",
     ]
     if rotation.others:
-        lines.insert(2, f"And {rotation.others} secrets of webhooks.")
+        lines.insert(2, f"And {rotation.others} other secrets, as of webhooks.")
     if rotation.is_resumed:
         lines.append("The new key is the one drawn then; run this again to draw another.")
     return lines
