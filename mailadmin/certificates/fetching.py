@@ -25,22 +25,20 @@ fetch.too_large         limit (KiB)
 from __future__ import annotations
 
 import http.client
-import io
-import ipaddress
-import queue
 import socket
 import ssl
-import threading
-import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urljoin, urlsplit
 
+from mailadmin.certificates.connecting import (
+    Address,
+    Deadline,
+    DeadlineStream,
+    connect,
+    is_public,
+    resolve,
+)
 from mailadmin.pki.problems import Param, Problem
-
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
 
 MAX_BYTES = 64 * 1024
 MAX_SECONDS = 5.0
@@ -49,9 +47,6 @@ _MAX_IPS = 4  # of one host
 _PORTS = {"http": 80, "https": 443}
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _OK = 200
-_GLOBAL_UNICAST = ipaddress.IPv6Network("2000::/3")  # all that IANA gives out so far
-
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class FetchProblem(Exception):  # noqa: N818 - the word is shared with Problem
@@ -86,14 +81,6 @@ def fetch(
     raise attempt.problem("redirected", target=attempt.address)
 
 
-def is_public(ip: Address) -> bool:
-    """Tell whether an address is one of the internet, and no wrapping of another kind."""
-    if isinstance(ip, ipaddress.IPv6Address):
-        is_wrapping = ip.sixtofour is not None or ip.teredo is not None
-        return ip in _GLOBAL_UNICAST and ip.is_global and not is_wrapping
-    return ip.is_global and not ip.is_multicast and not ip.is_reserved
-
-
 class _Attempt:
     """One fetch: where it is now, and how much time is left."""
 
@@ -101,30 +88,22 @@ class _Attempt:
         self.address = address
         self._first = address
         self._is_private_allowed = is_private_allowed
-        self._max_seconds = max_seconds
-        self._ends_at = time.monotonic() + max_seconds
+        self._deadline = Deadline(max_seconds)
 
     def problem(self, code: str, **params: Param) -> FetchProblem:
         """Return the exception for a code; it names the address that people saw."""
         return FetchProblem(Problem(f"fetch.{code}", params={"address": self._first, **params}))
 
-    def seconds_left(self) -> float:
-        """Return the time that is left. Raises :class:`FetchProblem` when there is none."""
-        left = self._ends_at - time.monotonic()
-        if left <= 0:
-            raise self.problem("timed_out", seconds=round(self._max_seconds))
-        return left
-
     def ask(self) -> Fetched | None:
         """Ask once. Return ``None`` when the answer was to ask elsewhere."""
         target = self._split()
         host, port = target.hostname or "", target.port or _PORTS[target.scheme]
-        ips = self._choose_ips(host, port)
         try:
-            with self._connect(ips, port) as plain:
+            ips = self._choose_ips(host, port)
+            with connect(ips, port, self._deadline) as plain:
                 return self._talk(plain, target, host)
         except TimeoutError:
-            raise self.problem("timed_out", seconds=round(self._max_seconds)) from None
+            raise self.problem("timed_out", seconds=round(self._deadline.seconds)) from None
         except ssl.SSLError:
             raise self.problem("tls_failed", host=host) from None
         except http.client.HTTPException:
@@ -149,7 +128,7 @@ class _Attempt:
 
     def _choose_ips(self, host: str, port: int) -> list[Address]:
         """Return the addresses of the host that may be asked."""
-        found = self._resolve(host, port)
+        found = resolve(host, port, self._deadline)
         if not found:
             raise self.problem("name_unknown", host=host)
         allowed = [ip for ip in found if self._is_private_allowed or is_public(ip)]
@@ -157,34 +136,9 @@ class _Attempt:
             raise self.problem("not_public", host=host, ip=str(found[0]))
         return allowed[:_MAX_IPS]
 
-    def _resolve(self, host: str, port: int) -> list[Address]:
-        """Return the addresses of the host.
-
-        The system's resolver knows no deadline, so it is asked in a thread that is not waited for.
-        """
-        answers: queue.SimpleQueue[Sequence[str]] = queue.SimpleQueue()
-        question = threading.Thread(target=_look_up, args=(host, port, answers), daemon=True)
-        question.start()
-        try:
-            texts = answers.get(timeout=self.seconds_left())
-        except queue.Empty:
-            raise self.problem("timed_out", seconds=round(self._max_seconds)) from None
-        return [ipaddress.ip_address(text) for text in texts]
-
-    def _connect(self, ips: Sequence[Address], port: int) -> socket.socket:
-        """Connect to the first address that answers; each gets its share of the time."""
-        *others, last = ips
-        for waiting, ip in enumerate(others):
-            share = self.seconds_left() / (len(ips) - waiting)
-            try:
-                return socket.create_connection((str(ip), port), share)
-            except OSError:
-                continue
-        return socket.create_connection((str(last), port), self.seconds_left())
-
     def _talk(self, plain: socket.socket, target: SplitResult, host: str) -> Fetched | None:
         """Send the request over the connection and take the answer."""
-        plain.settimeout(self.seconds_left())
+        plain.settimeout(self._deadline.left())
         ip = str(plain.getpeername()[0])
         if target.scheme == "https":
             with ssl.create_default_context().wrap_socket(plain, server_hostname=host) as secure:
@@ -192,9 +146,9 @@ class _Attempt:
         return self._exchange(plain, target, ip)
 
     def _exchange(self, connection: socket.socket, target: SplitResult, ip: str) -> Fetched | None:
-        connection.settimeout(self.seconds_left())
+        connection.settimeout(self._deadline.left())
         connection.sendall(_request(target))
-        stream = _DeadlineStream(connection, self)
+        stream = DeadlineStream(connection, self._deadline)
         response = http.client.HTTPResponse(stream)  # type: ignore[arg-type]  # needs makefile only
         response.begin()
         if response.status in _REDIRECTS:
@@ -217,40 +171,6 @@ class _Attempt:
         if not location or scheme not in {target.scheme, "https"}:
             raise self.problem("redirected", target=location[:100])
         self.address = address
-
-
-class _DeadlineStream(io.RawIOBase):
-    """What comes in over a connection, as a file that a slow sender cannot keep open.
-
-    A time limit of the socket alone begins anew with every byte.
-    """
-
-    def __init__(self, connection: socket.socket, attempt: _Attempt) -> None:
-        super().__init__()
-        self._connection = connection
-        self._attempt = attempt
-
-    def makefile(self, _mode: str) -> io.BufferedReader:
-        """Return the file, as a socket would."""
-        return io.BufferedReader(self)
-
-    def readable(self) -> bool:
-        """Say that it can be read."""
-        return True
-
-    def readinto(self, buffer: WriteableBuffer) -> int:
-        """Wait for the next bytes, no longer than is left."""
-        self._connection.settimeout(self._attempt.seconds_left())
-        return self._connection.recv_into(buffer)
-
-
-def _look_up(host: str, port: int, answers: queue.SimpleQueue[Sequence[str]]) -> None:
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
-        found = []
-    # A link-local address comes with its interface: fe80::1%eth0.
-    answers.put(list(dict.fromkeys(str(entry[4][0]) for entry in found)))
 
 
 def _request(target: SplitResult) -> bytes:

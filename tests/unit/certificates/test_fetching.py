@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from mailadmin.certificates import fetching
-from mailadmin.certificates.fetching import MAX_BYTES, FetchProblem, fetch, is_public
+from mailadmin.certificates.connecting import is_public
+from mailadmin.certificates.fetching import MAX_BYTES, FetchProblem, fetch
 from tests.throwaway_pki import ThrowawayCa
 
 Serve = Callable[..., str]
