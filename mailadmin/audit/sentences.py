@@ -17,6 +17,7 @@ VERBS: dict[str, Promise] = {
     "certificate.restored": _("brought back certificate"),
     "certificate.found": _("found on the mail server the certificate"),
     "certificate.assigned": _("assigned certificate"),
+    "certificate.took_place": _("put in the place of the one it replaces the certificate"),
     "certificate.key_exported": _("exported the private key of certificate"),
     "certificate.tagged": _("added a tag to certificate"),
     "certificate.untagged": _("took a tag away from certificate"),

@@ -88,6 +88,42 @@ def judge_pair(first: Certificate, second: Certificate, now: datetime) -> Iterat
             )
 
 
+def judge_handover(old: Certificate, new: Certificate, now: datetime) -> list[Problem]:
+    """Return what speaks against a successor's standing beside the companion of the old one.
+
+    Empty also where there is no companion, or where the successor is it.
+    """
+    companion = old.companion
+    if companion is None or companion.pk == new.pk:
+        return []
+    # That the companion is the old one's is the point.
+    taken = ("pairing.taken", companion.fingerprint)
+    found = judge_pair(new, companion, now)
+    return [problem for problem in found if (problem.code, problem.subject) != taken]
+
+
+def hand_over_companion(old: Certificate, new: Certificate, now: datetime) -> Certificate | None:
+    """Let a successor stand beside the companion of the old one, which then stands alone.
+
+    In the caller's transaction and event. Returns the companion; None if there is none, or if
+    :func:`judge_handover` has an error: then the old pair stays. Names that only one of the two
+    covers are no obstacle. A companion that takes the place of its own partner stands alone.
+    """
+    rows = Certificate.objects.select_for_update().order_by("pk")
+    needed = {old.pk, new.pk, old.companion_id} - {None}
+    found = {row.pk: row for row in rows.filter(pk__in=needed)}
+    first, second = found[old.pk], found[new.pk]
+    companion = first.companion
+    if companion is None or has_errors(judge_handover(first, second, now)):
+        return None
+    _part(first)
+    if companion.pk == second.pk:
+        return None
+    companion.refresh_from_db(fields=["companion"])
+    _join(second, companion)
+    return companion
+
+
 def _judge_one(row: Certificate, now: datetime) -> Iterator[Problem]:
     if row.deleted_at is not None:
         yield _problem("certificate.deleted", row)

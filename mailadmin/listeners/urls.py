@@ -12,6 +12,7 @@ urlpatterns = [
     path("", views.list_listeners, name="list"),
     path("server/", edit_server, name="server"),
     path("assign/", views.assign, name="assign"),
+    path("take-place/", views.take_place, name="take_place"),
     path("names/", views.add_name, name="names"),
     path("names/remove/", views.remove_name, name="remove_name"),
     path("undo/", views.undo, name="undo"),

@@ -27,9 +27,10 @@ from mailadmin.listeners import services
 from mailadmin.listeners.forms import AssignForm, ListenerForm, NameForm
 from mailadmin.listeners.models import Listener
 from mailadmin.listeners.overview import Overview, read_overview
-from mailadmin.listeners.selectors import find_listener, read_wanted
+from mailadmin.listeners.selectors import Wanted, find_listener, read_wanted
 from mailadmin.listeners.sentences import say_change, say_problem
-from mailadmin.listeners.suggestions import suggest_uses
+from mailadmin.listeners.succession import find_place
+from mailadmin.listeners.suggestions import Suggestions, suggest_uses
 from mailadmin.servers.errors import ChangeRefusedError
 from mailadmin.servers.models import MailServer
 from mailadmin.servers.selectors import assignable_certificates, current_server
@@ -146,7 +147,41 @@ def assign(request: HttpRequest) -> HttpResponse:
         **form.values(),
     ):
         return redirect("deployments:review")
-    shown = {"certificate": certificate, "suggestions": suggestions, "form": form}
+    return _render_assign(request, certificate, wanted, suggestions, form)
+
+
+@change_required
+@require_POST
+def take_place(request: HttpRequest) -> HttpResponse:
+    """Use a certificate wherever the one is used that it replaces, and go to Review."""
+    server, certificate = server_or_404(), _certificate_or_404(request)
+    try:
+        services.take_place(
+            actor=Actor.from_request(request),
+            server=server,
+            certificate=certificate,
+            now=timezone.now(),
+        )
+    except ChangeRefusedError as refused:
+        for problem in refused.problems:
+            messages.error(request, say_problem(problem))
+        return redirect(f"{reverse('listeners:assign')}?certificate={certificate.pk}")
+    return redirect("deployments:review")
+
+
+def _render_assign(
+    request: HttpRequest,
+    certificate: Certificate,
+    wanted: Wanted,
+    suggestions: Suggestions,
+    form: AssignForm,
+) -> HttpResponse:
+    shown = {
+        "certificate": certificate,
+        "suggestions": suggestions,
+        "form": form,
+        "place": find_place(certificate, wanted, timezone.now()),
+    }
     return render(request, "listeners/assign.html", shown)
 
 

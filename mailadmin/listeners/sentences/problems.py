@@ -54,6 +54,10 @@ PROBLEMS: dict[str, Promise] = {
         "Port %(port)s is encrypted but has no certificate. Choose one for it, or a default one "
         "for all ports."
     ),
+    "succession.none": _(
+        "It is not known which certificate this one replaces, so there is no place to take. Say "
+        "on its page what it replaces, or choose below what to use it for."
+    ),
     "certificate.unknown": _(
         "The certificate %(fingerprint)s is not here any more. Choose another one."
     ),

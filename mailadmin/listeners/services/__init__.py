@@ -14,6 +14,7 @@ from mailadmin.listeners.services.editing import (
     enable_listener,
 )
 from mailadmin.listeners.services.restoring import restore_state, undo_change
+from mailadmin.listeners.services.succession import take_place
 
 __all__ = [
     "assign_certificate",
@@ -23,6 +24,7 @@ __all__ = [
     "disable_listener",
     "enable_listener",
     "restore_state",
+    "take_place",
     "unbind_name",
     "undo_change",
 ]
