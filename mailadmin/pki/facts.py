@@ -33,6 +33,10 @@ _MAX_ADDRESSES = 4
 _MAX_ADDRESS = 500  # characters
 _WEB_SCHEMES = ("http://", "https://")
 
+# What an extension makes its reader raise; a TypeError is that of a name constraint with an address
+# but no mask, the last that of an EDI party name or an X.400 address.
+_UNREADABLE = (ValueError, TypeError, x509.UnsupportedGeneralNameType)
+
 _USAGE_NAMES = {
     ExtendedKeyUsageOID.SERVER_AUTH: "serverAuth",
     ExtendedKeyUsageOID.CLIENT_AUTH: "clientAuth",
@@ -218,7 +222,7 @@ def _read_extensions(
     """
     try:
         return certificate.extensions, ()
-    except (ValueError, x509.DuplicateExtension):
+    except (*_UNREADABLE, x509.DuplicateExtension):
         pass
     der = certificate.public_bytes(Encoding.DER)
     readable: dict[str, x509.Extension[x509.ExtensionType]] = {}
@@ -227,7 +231,7 @@ def _read_extensions(
         alone = x509.load_der_x509_certificate(with_only(der, extension))
         try:
             readable[extension.oid] = next(iter(alone.extensions))
-        except ValueError:
+        except _UNREADABLE:
             unreadable.append(extension.oid)
     return x509.Extensions(list(readable.values())), tuple(unreadable)
 
