@@ -69,13 +69,15 @@ class RawFields:
     """What stands in a certificate, in its own order.
 
     ``serial`` are the bytes of a signed number; ``is_algorithm_repeated`` tells whether the
-    algorithm outside the signature is the one inside it (RFC 5280, section 4.1.1.2).
+    algorithm outside the signature is the one inside it (RFC 5280, section 4.1.1.2); ``subject`` is
+    the whole Name.
     """
 
     serial: bytes
     is_algorithm_repeated: bool
     is_issuer_empty: bool
     is_subject_empty: bool
+    subject: bytes
     key: RawKey
     extensions: tuple[RawExtension, ...]
 
@@ -99,6 +101,7 @@ def read_raw(der: bytes) -> RawFields:
         is_algorithm_repeated=algorithm.whole == outer_algorithm.whole,
         is_issuer_empty=not issuer.content,
         is_subject_empty=not subject.content,
+        subject=subject.whole,
         key=_read_key(key),
         extensions=tuple(_read_extensions(rest)),
     )

@@ -121,8 +121,7 @@ def _form_problems(facts: CertificateFacts, raw: RawFields) -> Iterator[Problem]
 
 def _extension_problems(facts: CertificateFacts, raw: RawFields) -> Iterator[Problem]:
     counts = Counter(extension.oid for extension in raw.extensions)
-    unknown = {extension.oid for extension in raw.extensions if extension.is_critical}
-    unknown -= _UNDERSTOOD
+    unknown = _find_unknown(raw)
     if _PRECERTIFICATE in unknown:
         unknown.remove(_PRECERTIFICATE)
         yield certificate_problem("certificate.precertificate", facts)
@@ -137,6 +136,25 @@ def _extension_problems(facts: CertificateFacts, raw: RawFields) -> Iterator[Pro
     if len(raw.extensions) == MAX_EXTENSIONS:
         limit = MAX_EXTENSIONS - 1
         yield certificate_problem("certificate.extensions_too_many", facts, limit=limit)
+
+
+def _find_unknown(raw: RawFields) -> set[str]:
+    """Return the critical extensions that no mail program understands.
+
+    The key identifiers are among them: RFC 5280 forbids to make them critical.
+    """
+    critical = {extension.oid for extension in raw.extensions if extension.is_critical}
+    return critical - _UNDERSTOOD
+
+
+def root_problems(facts: CertificateFacts) -> Iterator[Problem]:
+    """Say what in the make of a root keeps clients from using it, though they know its key.
+
+    Only what it asks of everybody who reads it: its critical extensions.
+    """
+    shown = _name_extensions(_find_unknown(read_raw(facts.der)))
+    if shown:
+        yield certificate_problem("certificate.extension_unknown", facts, extensions=shown)
 
 
 def _name_extensions(oids: Iterable[str]) -> str:

@@ -32,6 +32,55 @@ SENTENCES: dict[str, StrPromise] = {
         "“%(name)s” may not have so many authorities below it, so mail programs refuse the whole "
         "chain. Ask the authority for the right chain."
     ),
+    "chain.issuer_is_no_authority": _(
+        "This chain is signed by “%(name)s”, which may not sign certificates (it lacks %(lacks)s), "
+        "so every mail program refuses it. Get the certificate from a real authority, or correct "
+        "the one of your own authority and have it sign again."
+    ),
+    # pki.path_rules
+    "chain.not_for_servers": _(
+        "“%(name)s” may not issue certificates for servers (it is limited to: %(usages)s), so mail "
+        "programs that check this, among them all that use OpenSSL, refuse the chain. Ask the "
+        "authority for a certificate from its authority for servers (TLS)."
+    ),
+    "chain.key_id_differs": _(
+        "“%(name)s” says that it was signed with another key than that of “%(issuer)s” (authority "
+        "and subject key identifier differ). Mail programs that use OpenSSL then find no issuer "
+        "and refuse the chain. Ask the authority for the issuer's certificate that fits."
+    ),
+    "chain.constraints_unreadable": _(
+        "“%(name)s” limits the names below it (name constraints) in a way that cannot be read, so "
+        "mail programs refuse the whole chain. The authority must make that certificate again."
+    ),
+    "chain.names_excluded": ngettext_lazy(
+        "“%(name)s” excludes a name that “%(below)s” has: %(names)s. Mail programs refuse the "
+        "whole chain for it. Ask the authority for a certificate without that name, or get it from "
+        "another one.",
+        "“%(name)s” excludes %(count)d names that “%(below)s” has, among them %(names)s. Mail "
+        "programs refuse the whole chain for one of them. Ask the authority for a certificate "
+        "without these names, or get it from another one.",
+        "count",
+    ),
+    "chain.names_not_permitted": ngettext_lazy(
+        "“%(name)s” does not permit a name that “%(below)s” has: %(names)s. Mail programs refuse "
+        "the whole chain for it. Ask the authority for a certificate without that name, or get it "
+        "from another one.",
+        "“%(name)s” does not permit %(count)d names that “%(below)s” has, among them %(names)s. "
+        "Mail programs refuse the whole chain for one of them. Ask the authority for a certificate "
+        "without these names, or get it from another one.",
+        "count",
+    ),
+    "chain.names_not_comparable": ngettext_lazy(
+        "“%(name)s” limits names of a kind of which “%(below)s” has one that cannot be compared: "
+        "%(names)s. Mail programs then refuse the whole chain, or pass over the limit if it is not "
+        "marked as critical. Ask the authority for a certificate without that name.",
+        "“%(name)s” limits names of kinds of which “%(below)s” has %(count)d that cannot be "
+        "compared, among them %(names)s. Mail programs then refuse the whole chain, or pass over "
+        "the limit if it is not marked as critical. Ask the authority for a certificate without "
+        "these names.",
+        "count",
+    ),
+    # pki.chain
     "chain.missing_intermediate": _(
         "The certificate of “%(issuer)s” is missing. Browsers may hide that, but mail programs "
         "will refuse to connect. Add the intermediate certificate that the authority offers, often "
