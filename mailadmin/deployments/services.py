@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, replace
 
 from django.db import transaction
@@ -11,10 +12,13 @@ from django.utils import timezone
 
 from mailadmin.audit.actors import Actor
 from mailadmin.audit.services import record_event
+from mailadmin.certificates.errors import CertificateRefusedError
+from mailadmin.certificates.models import Certificate
+from mailadmin.certificates.pairing import pair_certificates
 from mailadmin.certificates.services import register_found_certificate
 from mailadmin.deployments import selectors, tasks
 from mailadmin.deployments.models import Deployment, Plan, ProbeRun
-from mailadmin.deployments.runner import look_at_host
+from mailadmin.deployments.runner import HostReport, look_at_host
 from mailadmin.listeners.selectors import applied_state, desired_state, pending_changes
 from mailadmin.listeners.services.editing import create_listeners
 from mailadmin.listeners.services.restoring import restore_state
@@ -162,6 +166,8 @@ def adopt_server(
 ) -> MailServer:
     """Register a host as it is found: nothing is pending, nothing on it is touched.
 
+    An RSA and an ECDSA certificate that a port shows side by side become a pair, unless they cannot
+    be one here (one has expired, or its key is not on the host).
     ``closed_ports`` says where services that are not open would be, if not on their usual ports.
     Raises ``AgentError`` when the agent cannot be asked, :class:`ChangeRefusedError` for a host
     name that is none.
@@ -171,12 +177,10 @@ def adopt_server(
         server = register_server(actor=actor, host_name=host_name, agent_socket=agent_socket)
         server.versions = found.versions
         server.save(update_fields=["versions"])
-        for item in found.certificates:
-            certificate = register_found_certificate(
-                actor=actor, leaf_pem=item["leaf_pem"], chain_pem=item["chain_pem"]
-            )
-            if certificate.fingerprint == found.served_fingerprint:
-                set_default_certificate(actor=actor, server=server, certificate=certificate)
+        rows = _store_found(actor, found)
+        served = rows.get(found.served_fingerprint)
+        if served is not None:
+            set_default_certificate(actor=actor, server=server, certificate=served)
         states = [
             item
             if item.is_enabled
@@ -187,6 +191,30 @@ def adopt_server(
         server.refresh_from_db()
         _record_baseline(actor, server)
     return server
+
+
+def _store_found(actor: Actor, found: HostReport) -> dict[str, Certificate]:
+    """Store the certificates that were found, paired as they are served; by fingerprint."""
+    stored = [
+        register_found_certificate(
+            actor=actor, leaf_pem=item["leaf_pem"], chain_pem=item["chain_pem"]
+        )
+        for item in found.certificates
+    ]
+    rows = {row.fingerprint: row for row in stored}
+    now = timezone.now()
+    for rsa, ecdsa in found.served_pairs:
+        if rsa in rows and ecdsa in rows:
+            with suppress(CertificateRefusedError):
+                # Names that only one covers are served so already.
+                pair_certificates(
+                    actor=actor,
+                    certificate=rows[rsa],
+                    companion=rows[ecdsa],
+                    now=now,
+                    is_confirmed=True,
+                )
+    return rows
 
 
 def _record_baseline(actor: Actor, server: MailServer) -> None:

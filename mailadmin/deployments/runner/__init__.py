@@ -3,6 +3,6 @@
 from mailadmin.deployments.runner.applying import run_deployment
 from mailadmin.deployments.runner.planning import run_plan
 from mailadmin.deployments.runner.probing import run_probe
-from mailadmin.deployments.runner.registering import look_at_host
+from mailadmin.deployments.runner.registering import HostReport, look_at_host
 
-__all__ = ["look_at_host", "run_deployment", "run_plan", "run_probe"]
+__all__ = ["HostReport", "look_at_host", "run_deployment", "run_plan", "run_probe"]
