@@ -85,6 +85,14 @@ TRUST_STORE_FILE = Path(
 MOZILLA_ROOTS_FILE = Path(os.environ.get("MAILADMIN_MOZILLA_ROOTS", certifi.where()))
 # Well-known intermediates, to complete chains with; see `manage.py intermediates`.
 INTERMEDIATES_FILE = Path(os.environ.get("MAILADMIN_INTERMEDIATES", VAR_DIR / "intermediates.zip"))
+# Lists of keys whose private half is known, in the form of badkeys; see `manage.py weak_keys`. The
+# first that is there is used: our own, or what `badkeys --update-bl` fetched for this user.
+_CACHE_DIR = Path(os.environ.get("XDG_CACHE_HOME") or os.environ.get("HOME", "") + "/.cache")
+KNOWN_KEYS_FILES = (
+    [Path(os.environ["MAILADMIN_BADKEYS_BLOCKLIST"])]
+    if "MAILADMIN_BADKEYS_BLOCKLIST" in os.environ
+    else [VAR_DIR / "badkeys" / "blocklist.dat", _CACHE_DIR / "badkeys" / "blocklist.dat"]
+)
 # A missing certificate is only fetched from the internet, unless the authority is in your network.
 IS_PRIVATE_FETCH_ALLOWED = _is_on("MAILADMIN_FETCH_PRIVATE")
 

@@ -30,6 +30,7 @@ from django.db import transaction
 from mailadmin.audit.actors import Actor
 from mailadmin.audit.services import record_event
 from mailadmin.certificates.errors import CertificateRefusedError
+from mailadmin.certificates.known_keys import find_known_keys
 from mailadmin.certificates.models import Certificate, TrustedAuthority
 from mailadmin.certificates.trust import find_public_roots, read_certificates
 from mailadmin.pki.bundle import Parts, Verdict
@@ -42,6 +43,7 @@ from mailadmin.pki.certificate import (
 from mailadmin.pki.facts import read_public_key
 from mailadmin.pki.keys import key_problems
 from mailadmin.pki.problems import Param, Problem, has_errors
+from mailadmin.pki.weak_keys import key_digest, listed_key_problems
 from mailadmin.pki.x509_fields import is_issued_by
 
 _NAME_LENGTH = 255
@@ -170,7 +172,10 @@ def _time_problems(root: CertificateFacts, now: datetime) -> Iterator[Problem]:
 def _key_problems(root: CertificateFacts) -> Iterator[Problem]:
     public_key = read_public_key(load_x509(root))
     problems: Sequence[Problem] = (
-        key_problems(public_key)
+        [
+            *key_problems(public_key),
+            *listed_key_problems(key_digest(public_key), find_known_keys()),
+        ]
         if public_key
         else [Problem("key.unsupported", params={"key": root.key})]
     )

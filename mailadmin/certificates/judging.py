@@ -8,6 +8,7 @@ from datetime import datetime
 from mailadmin.certificates import selectors
 from mailadmin.certificates.answering import add_answer, add_stored_certificate
 from mailadmin.certificates.intermediates import find_issuers_of
+from mailadmin.certificates.known_keys import find_known_keys
 from mailadmin.certificates.trust import find_trusted_roots, read_certificates
 from mailadmin.pki.bundle import Parts, Verdict, judge_bundle, read_parts
 from mailadmin.pki.certificate import CertificateFacts
@@ -33,6 +34,7 @@ def judge_parts(parts: Parts, *, now: datetime) -> Verdict:
         key_ids_elsewhere=selectors.find_key_ids_elsewhere(key_ids),
         known_intermediates=_find_intermediates(certificates),
         roots=find_trusted_roots(),
+        known_keys=find_known_keys(),
     )
     return add_answer(verdict)
 
@@ -48,6 +50,7 @@ def judge_stored(
         now=now,
         known_key_ids={leaf.public_key_id},
         roots=find_trusted_roots(),
+        known_keys=find_known_keys(),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from mailadmin.accounts.relative_time import exact_words
 from mailadmin.certificates.fetching_issuers import find_offer
+from mailadmin.certificates.known_keys import weak_key_checks
 from mailadmin.certificates.proposing import Proposal
 from mailadmin.certificates.sentences import say
 from mailadmin.certificates.verdicts import describe_verdict, draw_chain
@@ -74,6 +75,7 @@ def verdict_as_dict(verdict: Verdict, proposal: Proposal | None = None) -> dict[
         "root": _root_as_dict(verdict),
         "key": {"matches": verdict.key_matches, "source": str(verdict.key_source)},
         "replaces": _predecessor_as_dict(proposal),
+        "weak_key_checks": weak_key_checks(),
     }
 
 
@@ -90,6 +92,15 @@ def _predecessor_as_dict(proposal: Proposal | None) -> dict[str, Any] | None:
         "is_asked_for": proposal.is_asked_for,
         "differences": problems_as_dicts(proposal.differences),
     }
+
+
+def _check_lines() -> Iterator[str]:
+    """Say which keys were not looked for, so that nobody believes they were."""
+    if weak_key_checks()["not_made"]:
+        yield (
+            "note: The key was not compared with those that Debian drew until 2008 or that were "
+            "published, because the lists of them are not all here (weak_keys update)."
+        )
 
 
 def _root_as_dict(verdict: Verdict) -> dict[str, Any] | None:
@@ -116,6 +127,7 @@ def refusal_as_dict(code: str, message: str) -> dict[str, Any]:
         "root": None,
         "key": {"matches": False, "source": "missing"},
         "replaces": None,
+        "weak_key_checks": {"made": [], "not_made": []},
     }
 
 
@@ -168,6 +180,8 @@ def verdict_lines(
             f"fingerprint {row.fingerprint[:16]})"
         )
         yield from _problem_lines(proposal.differences)
+    if verdict.leaf is not None or verdict.found.keys:
+        yield from _check_lines()
     offer = find_offer(verdict)
     if offer:
         yield (

@@ -18,6 +18,7 @@ from mailadmin.audit.services import record_event
 from mailadmin.certificates import selectors
 from mailadmin.certificates.custody import destroy_key_if_unused, open_key_pem, seal_key
 from mailadmin.certificates.errors import CertificateRefusedError
+from mailadmin.certificates.known_keys import find_known_keys
 from mailadmin.certificates.models import Certificate, CertificateSigningRequest, PrivateKey
 from mailadmin.pki.csr import CsrFacts, CsrSubject, build_csr, read_csr
 from mailadmin.pki.csr_judging import judge_csr, usable_names
@@ -75,7 +76,7 @@ def create_request_with_kept_key(
     """Build a request that the certificate's own key signs, so that the next one has the same key.
 
     Raises as :func:`create_request` does, and :class:`CertificateRefusedError` with
-    ``csr.key_not_here`` or ``csr.key_waits_already``.
+    ``csr.key_not_here``, ``csr.key_waits_already``, or what makes the key useless.
     """
     row = Certificate.objects.select_for_update().get(pk=renews.pk)
     if row.private_key is None:
@@ -83,6 +84,7 @@ def create_request_with_kept_key(
     _refuse_second_request(row.public_key_id)
     key = load_private_key(open_key_pem(row.private_key).encode())
     facts = read_csr(build_csr(key, subject, names))
+    _refuse_useless(facts)
     csr = _insert(actor, facts, row.private_key, subject=subject, renews=row)
     _record(actor, csr, "csr.created", after=_snapshot(csr))
     return csr
@@ -97,9 +99,7 @@ def track_request(
     Its key stays where it is, unless it is here already. Raises :class:`CertificateRefusedError`
     with what makes the request useless, ``csr.tracked_already`` or ``csr.key_waits_already``.
     """
-    errors = [item for item in judge_csr(facts) if item.severity is Severity.ERROR]
-    if errors:
-        raise CertificateRefusedError(*errors)
+    _refuse_useless(facts)
     _refuse_known_request(facts)
     _refuse_second_request(facts.public_key_id)
     key = PrivateKey.objects.filter(public_key_id=facts.public_key_id).first()
@@ -162,6 +162,13 @@ def _insert(
         renews=renews,
         created_by=actor.name,
     )
+
+
+def _refuse_useless(facts: CsrFacts) -> None:
+    problems = judge_csr(facts, find_known_keys())
+    errors = [item for item in problems if item.severity is Severity.ERROR]
+    if errors:
+        raise CertificateRefusedError(*errors)
 
 
 def _refuse_known_request(facts: CsrFacts) -> None:

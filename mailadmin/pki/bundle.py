@@ -14,22 +14,30 @@ key.missing            error     name
 key.unused             warning   name: the right key is known already, the uploaded one is another
 =====================  ========  ================================================================
 
-To these come the problems of ``parts``, ``certificate`` and ``chain``.
+To these come the problems of ``parts``, ``certificate``, ``chain`` and ``weak_keys``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 from mailadmin.pki.certificate import CertificateFacts, certificate_problem, judge_leaf
 from mailadmin.pki.chain import MISSING_INTERMEDIATE, chain_problems, order_chain
-from mailadmin.pki.keys import PrivateKey, public_key_id
+from mailadmin.pki.facts import load_x509, read_public_key
+from mailadmin.pki.keys import PrivateKey, describe_key, public_key_id
 from mailadmin.pki.parts import FileFound, Found, Parts, count_found, read_parts
 from mailadmin.pki.problems import Problem, Severity, has_errors
 from mailadmin.pki.roots import NO_ROOTS, Roots
+from mailadmin.pki.weak_keys import (
+    NO_KNOWN_KEYS,
+    KnownKeys,
+    key_digest,
+    listed_key_problems,
+    weak_key_problems,
+)
 
 __all__ = ["Found", "KeySource", "Parts", "Roots", "Verdict", "judge_bundle", "read_parts"]
 
@@ -95,18 +103,21 @@ def judge_bundle(
     key_ids_elsewhere: Container[str] = (),
     known_intermediates: Sequence[CertificateFacts] = (),
     roots: Roots = NO_ROOTS,
+    known_keys: KnownKeys = NO_KNOWN_KEYS,
 ) -> Verdict:
     """Find the leaf, its key and its chain among the parts, and judge them together.
 
     ``known_key_ids``: public key ids of private keys the panel holds, as of pending requests;
     ``key_ids_elsewhere``: of those known to be in other hands; their certificates may come without.
-    Known intermediates fill gaps; the roots tell where a chain may end.
+    Known intermediates fill gaps; the roots tell where a chain may end. ``known_keys`` are those
+    whose private half others have.
     """
     keys = {public_key_id(key): key for key in parts.private_keys}
     known = _Keys(keys, known_key_ids, key_ids_elsewhere)
     leaf, choice_problems = _choose_leaf(parts, known)
     if leaf is None:
-        found = _sort_problems([*parts.problems, *choice_problems])
+        lone = _lone_key_problems(keys.values(), known_keys)
+        found = _sort_problems([*parts.problems, *choice_problems, *lone])
         return Verdict(found, _count(parts), files=parts.files)
     source = known.find(leaf)
     others = list(parts.certificates)
@@ -126,6 +137,10 @@ def judge_bundle(
         *_key_problems(leaf, source, parts),
         *judge_leaf(leaf, now, is_public=is_public),
         *chain_problems(result, now, are_roots_known=bool(roots.roots)),
+        *_listed_problems((leaf, *result.chain), known_keys),
+        *_lone_key_problems(
+            (key for key_id, key in keys.items() if key_id != leaf.public_key_id), known_keys
+        ),
     ]
     return Verdict(
         problems=_sort_problems(problems),
@@ -202,6 +217,28 @@ def _key_problems(leaf: CertificateFacts, source: KeySource, parts: Parts) -> li
     if any(problem.code.startswith(("key.", "pkcs12.")) for problem in parts.problems):
         return []  # the key was there, and why it was not read has been said
     return [certificate_problem("key.missing", leaf)]
+
+
+def _listed_problems(
+    certificates: Iterable[CertificateFacts], known_keys: KnownKeys
+) -> Iterator[Problem]:
+    for facts in certificates:
+        public_key = read_public_key(load_x509(facts))
+        digest = key_digest(public_key) if public_key else None
+        for problem in listed_key_problems(digest, known_keys):
+            yield certificate_problem(problem.code, facts, problem.severity, **problem.params)
+
+
+def _lone_key_problems(keys: Iterable[PrivateKey], known_keys: KnownKeys) -> Iterator[Problem]:
+    """Warn of a weak private key whose certificate is not there."""
+    for key in keys:
+        public_key = key.public_key()
+        for problem in (
+            *weak_key_problems(public_key),
+            *listed_key_problems(key_digest(public_key), known_keys),
+        ):
+            name = describe_key(public_key)
+            yield Problem(problem.code, problem.severity, params={"name": name, **problem.params})
 
 
 def _count(parts: Parts) -> Found:

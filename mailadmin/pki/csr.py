@@ -25,6 +25,7 @@ from mailadmin.pki.keys import KEY_LABELS, PrivateKey, describe_key, key_problem
 from mailadmin.pki.names import NameProblem, normalize_san
 from mailadmin.pki.pem import armor, decode_text, find_blocks
 from mailadmin.pki.problems import Param, Problem
+from mailadmin.pki.weak_keys import key_digest
 from mailadmin.pki.x509_fields import (
     alternative_names,
     choose_hash,
@@ -77,7 +78,8 @@ _FIELDS = (
 class CsrFacts:
     """What a request says: ``names`` as A-labels and IP addresses, ``subject`` as RFC 4514 text.
 
-    ``key_problems`` say why no authority signs its key; ``extended_key_usages`` are the uses that
+    ``key_problems`` say why no authority signs its key, and ``key_digest`` is by what lists of
+    known keys have it; ``extended_key_usages`` are the uses that
     it asks for (none: it leaves them to the authority, as it should).
     """
 
@@ -87,6 +89,7 @@ class CsrFacts:
     key: str
     public_key_id: str
     key_problems: tuple[Problem, ...] = ()
+    key_digest: bytes | None = None
     extended_key_usages: tuple[str, ...] = ()
     asks_to_be_ca: bool = False
     asks_for_stapling: bool = False
@@ -219,6 +222,7 @@ def _facts_of(csr: x509.CertificateSigningRequest) -> CsrFacts:
         key=describe_key(public_key),
         public_key_id=public_key_id(public_key),
         key_problems=tuple(key_problems(public_key)),
+        key_digest=key_digest(public_key),
         extended_key_usages=read_extended_key_usages(csr.extensions),
         asks_to_be_ca=read_basic_constraints(csr.extensions).ca,
         asks_for_stapling=_asks_for_stapling(csr.extensions),

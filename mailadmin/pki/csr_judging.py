@@ -12,7 +12,7 @@ csr.asks_for_server_use       info
 csr.asks_to_be_ca             warning
 csr.asks_for_stapling         warning
 csr.challenge_password        warning
-key.*                         error     as in ``keys``
+key.*                         error     as in ``keys`` and ``weak_keys``
 csr.names_missing             warning   names, count: asked for, and not in the certificate
 csr.names_added               info      names, count: in the certificate, and not asked for
 csr.all_names_came            info
@@ -28,6 +28,7 @@ from mailadmin.pki.csr import CsrFacts
 from mailadmin.pki.facts import MAX_TITLE, CertificateFacts
 from mailadmin.pki.names import is_covered, is_usable_san
 from mailadmin.pki.problems import Param, Problem, Severity
+from mailadmin.pki.weak_keys import NO_KNOWN_KEYS, KnownKeys, listed_key_problems
 from mailadmin.pki.x509_fields import MAX_NAMES
 
 _SERVER_USE = "serverAuth"
@@ -40,13 +41,16 @@ def usable_names(facts: CsrFacts) -> tuple[str, ...]:
     return tuple(name for name in names if is_usable_san(name))
 
 
-def judge_csr(facts: CsrFacts) -> list[Problem]:
-    """Say what keeps authorities from signing a request, or mail clients from what they sign."""
+def judge_csr(facts: CsrFacts, known_keys: KnownKeys = NO_KNOWN_KEYS) -> list[Problem]:
+    """Say what keeps authorities from signing a request, or mail clients from what they sign.
+
+    ``known_keys`` are those whose private half others have.
+    """
     title = _title(facts)
     return [
         *(
             Problem(item.code, item.severity, params={"name": title, **item.params})
-            for item in facts.key_problems
+            for item in (*facts.key_problems, *listed_key_problems(facts.key_digest, known_keys))
         ),
         *_name_problems(facts, title),
         *_wish_problems(facts),

@@ -36,6 +36,7 @@ from mailadmin.pki.key_rules import (
 )
 from mailadmin.pki.pem import PemBlock, decode_text, find_blocks
 from mailadmin.pki.problems import Param, Problem, Severity
+from mailadmin.pki.weak_keys import weak_key_problems
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 PublicKey = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
@@ -132,7 +133,14 @@ def describe_key(public_key: PublicKeyTypes) -> str:
 
 
 def key_problems(public_key: PublicKeyTypes) -> list[Problem]:
-    """Say what keeps a key from serving mail clients, or some of them; see :mod:`key_rules`."""
+    """Say what keeps a key from serving mail clients, or some of them.
+
+    By its kind and size (:mod:`key_rules`), and by known weaknesses (:mod:`weak_keys`).
+    """
+    return [*_kind_problems(public_key), *weak_key_problems(public_key)]
+
+
+def _kind_problems(public_key: PublicKeyTypes) -> list[Problem]:
     match public_key:
         case rsa.RSAPublicKey():
             return list(rsa_problems(public_key.key_size, public_key.public_numbers().e))
@@ -225,9 +233,11 @@ def _is_slow_to_open(der: bytes) -> bool:
 def _validate(key: PrivateKeyTypes) -> PrivateKey:
     """Check that the key is of a kind and size we take, and that its numbers belong together.
 
-    In this order, for the primality test of a huge key would take minutes.
+    In this order, for the primality test of a huge key would take minutes. A weak key is read, so
+    that the certificate with it can be told apart and named, and so that a stored one can be
+    exported and replaced.
     """
-    problems = key_problems(key.public_key())
+    problems = _kind_problems(key.public_key())
     refusals = [found for found in problems if found.severity is Severity.ERROR]
     # A small key is read, so that the certificate with it can be told apart and named.
     refusals = [found for found in refusals if found.code != RSA_TOO_SMALL]

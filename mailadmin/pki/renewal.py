@@ -12,9 +12,11 @@ csr.renewal_field_left_out    info      field: no request can hold what it says
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.x509.oid import NameOID
 
 from mailadmin.pki.csr import CsrSubject, fitting_common_name, subject_problems
@@ -22,6 +24,7 @@ from mailadmin.pki.facts import MAX_TITLE, CertificateFacts, load_x509, read_pub
 from mailadmin.pki.keys import KeyKind, key_problems
 from mailadmin.pki.names import NameProblem, normalize_san, parse_address
 from mailadmin.pki.problems import Param, Problem, Severity
+from mailadmin.pki.weak_keys import NO_KNOWN_KEYS, KnownKeys, key_digest, listed_key_problems
 from mailadmin.pki.x509_fields import MAX_NAMES, read_attribute
 
 _NAMES_SHOWN = 5
@@ -52,8 +55,11 @@ class Renewal:
     key_problems: tuple[Problem, ...] = ()
 
 
-def plan_renewal(facts: CertificateFacts) -> Renewal:
-    """Return what to ask for to get such a certificate again. Never raises for odd certificates."""
+def plan_renewal(facts: CertificateFacts, known_keys: KnownKeys = NO_KNOWN_KEYS) -> Renewal:
+    """Return what to ask for to get such a certificate again. Never raises for odd certificates.
+
+    A key of which arithmetic or ``known_keys`` show that others have it cannot be kept.
+    """
     names, left_out = _sort_names(facts)
     asked = names[:MAX_NAMES]
     problems = []
@@ -79,7 +85,7 @@ def plan_renewal(facts: CertificateFacts) -> Renewal:
         problems=tuple(problems),
         key_problems=tuple(
             Problem(item.code, params={"name": facts.title, **item.params})
-            for item in (key_problems(public_key) if public_key else [_UNKNOWN_KEY])
+            for item in _find_key_problems(public_key, known_keys)
             if item.severity is Severity.ERROR
         ),
     )
@@ -93,6 +99,14 @@ def request_command(renewal: Renewal) -> str:
         "openssl req -new -key KEY-FILE -out request.csr "
         f'-subj "{subject}" -addext "subjectAltName={names}"'
     )
+
+
+def _find_key_problems(
+    public_key: PublicKeyTypes | None, known_keys: KnownKeys
+) -> Sequence[Problem]:
+    if public_key is None:
+        return [_UNKNOWN_KEY]
+    return [*key_problems(public_key), *listed_key_problems(key_digest(public_key), known_keys)]
 
 
 _UNKNOWN_KEY = Problem("key.unsupported", params={"key": "unknown"})

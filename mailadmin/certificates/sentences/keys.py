@@ -89,6 +89,73 @@ SENTENCES: dict[str, StrPromise] = {
         "The key (%(key)s) is made for the time of quantum computers, and mail programs do not "
         "accept it yet. Create a new request with an RSA or ECDSA key."
     ),
+    # pki.weak_keys
+    "key.weak_roca": _(
+        "Anyone can compute the private key of %(name)s: it was drawn by a chip or card with a "
+        "known fault (ROCA, CVE-2017-15361). Draw a new key elsewhere, get a new certificate, and "
+        "have the old one revoked. Never use this key."
+    ),
+    "key.weak_close_primes": _(
+        "Anyone can compute the private key of %(name)s: the two primes of its RSA key are too "
+        "close to each other (Fermat’s method, CVE-2022-26320). Draw a new key with another "
+        "program, get a new certificate, and have the old one revoked. Never use this key."
+    ),
+    "key.weak_shared_prime": _(
+        "Anyone can compute the private key of %(name)s: its RSA key shares a prime with keys of "
+        "other people, as machines without enough randomness draw them. Draw a new key on another "
+        "machine, get a new certificate, and have the old one revoked. Never use this key."
+    ),
+    "key.weak_small_factor": _(
+        "Anyone can compute the private key of %(name)s: its RSA key can be divided by a small "
+        "number, so it is damaged or was drawn by a faulty program. Copy the file again; if it is "
+        "the same, draw a new key, get a new certificate, and have the old one revoked."
+    ),
+    "key.weak_prime": _(
+        "Anyone can compute the private key of %(name)s: its RSA key is one prime number and not "
+        "the product of two. Draw a new key with another program, get a new certificate, and have "
+        "the old one revoked. Never use this key."
+    ),
+    "key.weak_private_exponent": _(
+        "Anyone can compute the private key of %(name)s: its private exponent is too small "
+        "(Wiener’s method). Draw a new key with the usual exponent 65537, get a new certificate, "
+        "and have the old one revoked. Never use this key."
+    ),
+    "key.weak_pattern": _(
+        "The RSA key of %(name)s was not drawn at random: its number repeats a pattern, and others "
+        "can compute the private key of such keys. Draw a new key with another program, get a new "
+        "certificate, and have the old one revoked. Never use this key."
+    ),
+    "key.rsa_vanity": _(
+        "Half of the RSA key of %(name)s was chosen instead of drawn at random. Nobody is known to "
+        "have broken such a key, but draw a new one when you renew."
+    ),
+    "key.weak_debian": _(
+        "Anyone has the private key of %(name)s: it is one of the few that Debian and Ubuntu could "
+        "draw before May 2008 (CVE-2008-0166; list “%(list)s”). Draw a new key, get a new "
+        "certificate, and have the old one revoked. Never use this key."
+    ),
+    "key.weak_published": _(
+        "Anyone has the private key of %(name)s: it was published, for example in a program or a "
+        "device (list “%(list)s”). Draw a new key, get a new certificate, and have the old one "
+        "revoked. Never use this key."
+    ),
+    "known_keys.not_found": _(
+        "There is no file of known keys at %(path)s. Get one with “badkeys --update-bl” on a "
+        "machine with internet access, and name its blocklist.dat here."
+    ),
+    "known_keys.not_a_list": _(
+        "%(path)s is not a list of known keys in the form of badkeys (records of 16 bytes in "
+        "order, as in its blocklist.dat). The list here stays as it was."
+    ),
+    "known_keys.no_names": _(
+        "%(path)s says nothing of the lists that the file of known keys is made of. It comes with "
+        "that file as badkeysdata.json; put both into the same folder. The list here stays as it "
+        "was."
+    ),
+    "known_keys.not_kept": _(
+        "The list of known keys cannot be written to %(path)s. Check that the folder exists, is "
+        "writable and has room. The list here stays as it was."
+    ),
     "key.encryption_unsupported": _(
         "The private key is encrypted with a method that is not understood here. Encrypt it with "
         "AES, for example with: openssl pkcs8 -topk8 -v2 aes256 -in KEY -out NEW-KEY."

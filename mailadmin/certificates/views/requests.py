@@ -19,6 +19,7 @@ from mailadmin.certificates import requesting, selectors
 from mailadmin.certificates.errors import CertificateRefusedError
 from mailadmin.certificates.forms.requests import RenewForm, RequestForm, TrackForm
 from mailadmin.certificates.forms.uploads import UploadForm
+from mailadmin.certificates.known_keys import find_known_keys
 from mailadmin.certificates.master_key import CustodyProblem
 from mailadmin.certificates.models import Certificate, CertificateSigningRequest
 from mailadmin.certificates.sentences import say
@@ -67,13 +68,13 @@ class RenewView(ChangeRequiredMixin, View):
     def get(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Show what will be asked for, and ask about the key."""
         certificate = get_object_or_404(Certificate, pk=pk, deleted_at=None)
-        renewal = plan_renewal(read_certificate(certificate.leaf_pem.encode()))
+        renewal = plan_renewal(read_certificate(certificate.leaf_pem.encode()), find_known_keys())
         return self._ask(request, certificate, renewal, _renew_form(certificate, renewal))
 
     def post(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Make the request and show it."""
         certificate = get_object_or_404(Certificate, pk=pk, deleted_at=None)
-        renewal = plan_renewal(read_certificate(certificate.leaf_pem.encode()))
+        renewal = plan_renewal(read_certificate(certificate.leaf_pem.encode()), find_known_keys())
         form = _renew_form(certificate, renewal, request.POST)
         if not form.is_valid():
             return self._ask(request, certificate, renewal, form)
@@ -158,7 +159,7 @@ def show_request(request: HttpRequest, pk: int) -> HttpResponse:
         "facts": facts,
         "number": str(csr.pk),
         "tlsa": f"3 1 1 {csr.public_key_id}",
-        "problems": judge_csr(facts),
+        "problems": judge_csr(facts, find_known_keys()),
         "is_pending": csr.status == Status.PENDING,
         "age": distance_words((timezone.now() - csr.created_at).total_seconds()),
         "is_key_kept": csr.renews is not None and csr.renews.public_key_id == csr.public_key_id,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
@@ -137,7 +137,7 @@ def test_a_long_main_name_is_an_alternative_name_only() -> None:
     [
         (small_rsa_key().public_key(), KeyKind.RSA_2048, ["key.rsa_too_small"]),
         (draw_key(KeyKind.RSA_3072).public_key(), KeyKind.RSA_3072, []),
-        (rsa.RSAPublicNumbers(65537, 2**4095 + 1).public_key(), KeyKind.RSA_4096, []),
+        (draw_key(KeyKind.RSA_4096).public_key(), KeyKind.RSA_4096, []),
         (ec.generate_private_key(ec.SECP384R1()).public_key(), KeyKind.ECDSA_P384, []),
         (ec.generate_private_key(ec.SECP521R1()).public_key(), KeyKind.ECDSA_P384, []),
         (

@@ -12,6 +12,7 @@ from django.db import DatabaseError
 from django.utils import timezone
 
 from mailadmin.certificates.judging import judge_upload
+from mailadmin.certificates.known_keys import find_known_keys
 from mailadmin.certificates.proposing import propose
 from mailadmin.certificates.reporting import (
     EXIT_UNREADABLE,
@@ -72,7 +73,8 @@ class Command(BaseCommand):
         except DatabaseError:
             # Before the first start there are no keys and chains to know of.
             parts, roots = read_parts(inputs, password), find_public_roots()
-            verdict, proposal = judge_bundle(parts, now=now, roots=roots), None
+            verdict = judge_bundle(parts, now=now, roots=roots, known_keys=find_known_keys())
+            proposal = None
         if is_json:
             self._print_json(verdict_as_dict(verdict, proposal))
         else:

@@ -13,6 +13,7 @@ from mailadmin.audit.actors import Actor
 from mailadmin.audit.request_id import draw_request_id, request_id_set
 from mailadmin.certificates import requesting
 from mailadmin.certificates.errors import CertificateRefusedError
+from mailadmin.certificates.known_keys import find_known_keys
 from mailadmin.certificates.master_key import CustodyProblem
 from mailadmin.certificates.models import Certificate, CertificateSigningRequest
 from mailadmin.certificates.sentences import say
@@ -65,7 +66,7 @@ class Command(BaseCommand):
 
     def _make(self, **options: Any) -> CertificateSigningRequest:
         renewed = _find_certificate(options["renew"])
-        renewal = plan_renewal(read_certificate(renewed.leaf_pem.encode())) if renewed else None
+        renewal = _plan(renewed) if renewed else None
         names = [normalize_san(name) for name in options["names"]]
         if renewal is not None and not names:
             names = list(renewal.names)
@@ -84,6 +85,10 @@ class Command(BaseCommand):
         if out is not None:
             out.write_text(csr.pem)
         return csr
+
+
+def _plan(renewed: Certificate) -> Renewal:
+    return plan_renewal(read_certificate(renewed.leaf_pem.encode()), find_known_keys())
 
 
 def _find_certificate(pk: int | None) -> Certificate | None:

@@ -10,6 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from mailadmin.audit.actors import Actor
 from mailadmin.audit.request_id import draw_request_id, request_id_set
 from mailadmin.certificates.errors import CertificateRefusedError
+from mailadmin.certificates.known_keys import find_known_keys
 from mailadmin.certificates.reporting import EXIT_UNREADABLE, UnreadableFileError, read_file
 from mailadmin.certificates.requesting import track_request
 from mailadmin.certificates.sentences import say
@@ -39,6 +40,6 @@ class Command(BaseCommand):
                 csr = track_request(actor=Actor.command_line(), facts=facts)
             except CertificateRefusedError as error:
                 raise CommandError(" ".join(say(item) for item in error.problems)) from None
-        for problem in judge_csr(facts):
+        for problem in judge_csr(facts, find_known_keys()):
             self.stderr.write(say(problem))
         self.stdout.write(f"Request {csr.pk} for {csr} waits for its certificate.")
