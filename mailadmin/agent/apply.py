@@ -15,6 +15,7 @@ Host and probe are arguments, so that each order of failures is a unit test.
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -26,7 +27,7 @@ from mailadmin.agent.planner import Plan, make_plan, refuse_if_forbidden
 from mailadmin.agent.protocol import AgentError, ApplyReport, Outcome
 from mailadmin.agent.proving import Prover
 from mailadmin.agent.steps import Steps, Tell
-from mailadmin.mailconf import material, proof
+from mailadmin.mailconf import material
 from mailadmin.mailconf.proof import Expectation, Seen
 from mailadmin.mailconf.services import Daemon, TlsMode
 from mailadmin.mailconf.state import DesiredState
@@ -174,20 +175,23 @@ class Applier:
     def _expected_before(self, plan: Plan) -> tuple[Expectation, ...]:
         """Return where to look before and after a rollback: the ports of both states.
 
-        What is shown to one kind of client says nothing about the other, so where pairs come in
-        or go each is asked for.
+        What is shown to one kind of client, or to those that ask for one host name, says nothing
+        about the others. So where pairs come in or go each is asked for, and each name of both
+        states, as the proof of an apply does it.
         """
-        wanted = {
-            item.target: replace(item, key_algorithm="") for item in proof.expectations(plan.state)
-        }
-        for item in plan.open_before:
-            looked_at = Expectation(item.service, item.address, item.port, True, item.tls_mode)
-            wanted[looked_at.target] = looked_at
-        both = tuple(map(str, KeyAlgorithm)) if plan.has_pairs else ("",)
+        listeners = (*plan.state.listeners, *plan.open_before)
+        ports = [
+            Expectation(item.service, item.address, item.port, item.is_enabled, item.tls_mode)
+            for item in listeners
+        ]
+        # Of two that mean one port, what is open now decides how it is spoken to.
+        wanted = {item.target: item for item in ports}
+        kinds = tuple(map(str, KeyAlgorithm)) if plan.has_pairs else ("",)
+        questions = tuple(itertools.product(("", *plan.host_names), kinds))
         return tuple(
-            replace(item, key_algorithm=algorithm)
+            replace(item, sni_name=name, key_algorithm=kind)
             for item in wanted.values()
-            for algorithm in (both if item.tls_mode is not TlsMode.NONE else ("",))
+            for name, kind in (questions if item.tls_mode is not TlsMode.NONE else (("", ""),))
         )
 
     # The change itself

@@ -95,6 +95,13 @@ class Plan:
         return any(material.first_of(name) != name for name in roles)
 
     @property
+    def host_names(self) -> tuple[str, ...]:
+        """Return the names that have a certificate of their own, before or after; sorted."""
+        before = (material.host_name_of(name) for name in _roles(self.manifest_before))
+        after = (binding.host_name for binding in self.state.sni_bindings)
+        return tuple(sorted({*before, *after} - {""}))
+
+    @property
     def changed_daemons(self) -> tuple[Daemon, ...]:
         """Return the daemons to be touched, Dovecot first: Postfix asks it about passwords."""
         is_material = self._changed_roles()

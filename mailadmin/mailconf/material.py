@@ -19,11 +19,20 @@ SNI_MAP = "sni.map"
 MANIFEST = "certificates.txt"
 _SUFFIX = ".pem"
 _BESIDE = "_alt.pem"
+_FOR_NAME = "sni-"
 
 
 def name_file(host_name: str) -> str:
     """Return the PEM file for clients that ask for this host name."""
-    return f"sni-{host_name}{_SUFFIX}"
+    return f"{_FOR_NAME}{host_name}{_SUFFIX}"
+
+
+def host_name_of(name: str) -> str:
+    """Return the host name that a PEM file is for, be it a companion's; empty for the others."""
+    first = first_of(name)
+    return (
+        first.removeprefix(_FOR_NAME).removesuffix(_SUFFIX) if first.startswith(_FOR_NAME) else ""
+    )
 
 
 def beside(name: str) -> str:

@@ -237,4 +237,6 @@ def compare(before: Seen, now: Seen) -> Problem | None:
         "found": now.fingerprint,
         "detail": now.error_text,
     }
+    if now.sni_name:
+        where["sni_name"] = now.sni_name
     return Problem("probe.not_as_before", Severity.ERROR, now.service, where)

@@ -14,15 +14,17 @@ import pytest
 
 from mailadmin.agent import probe, proving
 from mailadmin.agent.host import dovecot as dovecot_host
+from mailadmin.agent.host.store import Journal
 from mailadmin.agent.protocol import AgentError, ApplyReport, Outcome
 from mailadmin.mailconf.services import Daemon
 from mailadmin.mailconf.state import DesiredState
 from mailadmin.pki.problems import Problem
 from tests.integration import mail_clients, wire
 from tests.integration.mail_host import SERVICES, MailHost
-from tests.states import make_material, with_default, with_open
+from tests.states import make_material, with_default, with_name, with_open
 
 pytestmark = pytest.mark.integration
+NAME = "imap.example.test"
 
 
 @pytest.fixture(autouse=True)
@@ -262,6 +264,49 @@ def nothing(folder: Path) -> None:
 
 def other_certificate(folder: Path) -> None:
     (folder / "default.pem").write_text(make_material("quite another").bundle)
+
+
+def test_host_names_are_proven_after_a_rollback_too(
+    host: MailHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = make_material("own").certificate
+    named = with_name(host.base, NAME, own)
+    host.apply(named)
+    store = host.agent.host.store
+    kept = store.folder / str(store.live_before())
+    pem = (kept / f"sni-{NAME}.pem").read_bytes()
+
+    def spoil_when_switched(patch: pytest.MonkeyPatch) -> None:
+        switch = store.switch_live
+
+        def spoil_and_switch(target: str | None) -> None:
+            patch.setattr(store, "switch_live", switch)
+            other_certificate(store.folder / str(target))
+            switch(target)
+
+        patch.setattr(store, "switch_live", spoil_and_switch)
+
+    with monkeypatch.context() as patch:
+        spoil_when_switched(patch)
+        report = host.apply(renewed(named), Outcome.ROLLED_BACK)
+    shown = {seen.service: seen.fingerprint for seen in report.evidence if seen.sni_name == NAME}
+    assert shown == dict.fromkeys(SERVICES, own.fingerprint)
+    assert set(host.leaves(NAME).values()) == {own.fingerprint}
+
+    # The old file of the name is spoiled as well: without asking for it nobody would notice.
+    with monkeypatch.context() as patch:
+        spoil_when_switched(patch)
+        undo = store.undo_files
+
+        def spoil_and_undo(journal: Journal) -> None:
+            (kept / f"sni-{NAME}.pem").write_text(make_material("third").bundle)
+            undo(journal)
+
+        patch.setattr(store, "undo_files", spoil_and_undo)
+        report = host.apply(renewed(named), Outcome.FAILED)
+    assert reason_of(report).params["problem"] == "probe.not_as_before"
+    (kept / f"sni-{NAME}.pem").write_bytes(pem)
+    host.apply(host.base)
 
 
 @pytest.mark.parametrize(

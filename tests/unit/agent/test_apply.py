@@ -632,6 +632,46 @@ def test_an_old_state_that_does_not_come_back_is_a_failure(
     assert set(machine.served.values()) == old  # the files are back all the same
 
 
+NAME = "imap.example.test"
+
+
+def test_every_host_name_of_both_states_is_looked_at_before_and_after_a_rollback(
+    machine: Machine, wanted: DesiredState
+) -> None:
+    applied(machine, wanted)
+    state = with_name(
+        replace(wanted, sni_bindings=()), "new.example.test", make_material("other").certificate
+    )
+    break_one_port(machine, 25)
+    report = machine.apply(state)
+    assert report.outcome is Outcome.ROLLED_BACK
+    asked: dict[str, set[int]] = {}
+    for seen in report.evidence:
+        asked.setdefault(seen.sni_name, set()).add(seen.port)
+    assert asked.keys() == {"", NAME, "new.example.test"}
+    assert len(set(map(frozenset, asked.values()))) == 1
+    own = next(item for item in wanted.sni_bindings).certificate
+    shown = {seen.fingerprint for seen in report.evidence if seen.sni_name == NAME}
+    assert own in shown
+
+
+def test_a_host_name_that_does_not_get_its_certificate_back_is_a_failure(
+    machine: Machine, wanted: DesiredState
+) -> None:
+    applied(machine, wanted)
+    break_one_port(machine, 25)
+    spoil = machine.disturb
+    machine.disturb = lambda seen: (
+        replace(spoil(seen), fingerprint=wanted.default_certificate)
+        if "store.undo_files" in machine.faults.calls and seen.sni_name == NAME
+        else spoil(seen)
+    )
+    report = machine.apply(with_default(wanted, make_material("newer").certificate))
+    assert report.outcome is Outcome.FAILED
+    assert report.problem is not None
+    assert report.problem.params["problem"] == "probe.not_as_before"
+
+
 @pytest.mark.parametrize("is_another", [True, False])
 def test_a_port_that_somebody_takes_meanwhile_is_not_ours_to_close(
     machine: Machine, wanted: DesiredState, is_another: bool

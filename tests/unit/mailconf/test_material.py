@@ -24,6 +24,19 @@ KEY = "-----BEGIN PRIVATE KEY-----\nsecret\n-----END PRIVATE KEY-----\n"
 
 
 @pytest.mark.parametrize(
+    ("name", "host_name"),
+    [
+        ("sni-mail.example.org.pem", "mail.example.org"),
+        ("sni-mail.example.org_alt.pem", "mail.example.org"),
+        ("default.pem", ""),
+        ("imap_alt.pem", ""),
+    ],
+)
+def test_a_file_tells_the_host_name_it_is_for(name: str, host_name: str) -> None:
+    assert material.host_name_of(name) == host_name
+
+
+@pytest.mark.parametrize(
     ("service", "name"),
     [("smtp", "smtp"), ("submissions", "submissions"), ("imap", "imap"), ("imaps", "imap")],
 )

@@ -263,6 +263,13 @@ def test_a_port_that_shows_something_else_is_told(values: dict[str, Any]) -> Non
     assert problem.params["was"] == MAIL
     assert problem.params["found"] == now.fingerprint
     assert problem.params["detail"] == "why"
+    assert "sni_name" not in problem.params
+
+
+def test_a_name_that_is_shown_something_else_is_told() -> None:
+    problem = compare(see(), see(fingerprint=OFFICE, sni_name="imap.example.test"))
+    assert problem is not None
+    assert problem.params["sni_name"] == "imap.example.test"
 
 
 def test_a_state_without_listeners_expects_nothing() -> None:
