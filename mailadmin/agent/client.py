@@ -13,6 +13,7 @@ from mailadmin.agent import protocol
 from mailadmin.agent.protocol import (
     AgentError,
     ApplyReport,
+    ChallengeWay,
     PlanReport,
     Request,
     StepEvent,
@@ -63,6 +64,27 @@ class AgentClient:
         rows = [item.as_dict() for item in expected]
         answer = self._ask(Verb.PROBE, {"expected": rows})
         return [Seen.from_dict(item) for item in answer["seen"]]
+
+    def present_challenge(
+        self,
+        token: str,
+        key_authorization: str,
+        *,
+        seconds: int,
+        way: ChallengeWay | None = None,
+    ) -> ChallengeWay:
+        """Have an authority's question on port 80 answered for so long; returns by whom."""
+        params = {
+            "token": token,
+            "key_authorization": key_authorization,
+            "seconds": seconds,
+            "way": str(way or ""),
+        }
+        return ChallengeWay(self._ask(Verb.PRESENT_CHALLENGE, params)["way"])
+
+    def withdraw_challenge(self, token: str) -> None:
+        """Have it answered no longer."""
+        self._ask(Verb.WITHDRAW_CHALLENGE, {"token": token})
 
     def _ask(self, verb: Verb, params: dict[str, Any]) -> dict[str, Any]:
         return self._converse(verb, params, _ignore)

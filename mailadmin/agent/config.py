@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -42,6 +43,34 @@ class DovecotPaths:
 
 
 @dataclass(frozen=True, slots=True)
+class Http01Config:
+    """Where an authority's question on port 80 is answered (RFC 8555, section 8.3).
+
+    ``web_root`` is the folder of a web server that has the port already.
+    """
+
+    addresses: tuple[str, ...] = ("0.0.0.0", "::")  # noqa: S104 - the authority comes from anywhere
+    port: int = 80
+    web_root: Path | None = None
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Self:
+        """Read the JSON form. Raises ``TypeError`` or ``ValueError``."""
+        usual = cls()
+        port, web_root = value.get("port", usual.port), value.get("web_root")
+        if not isinstance(port, int) or isinstance(port, bool) or not 0 < port < 65536:
+            raise ValueError(f"{port} is not a port")
+        addresses = value.get("addresses", list(usual.addresses))
+        if not isinstance(addresses, list):
+            raise TypeError("the addresses of http01 are not a list")
+        return cls(
+            addresses=tuple(str(ipaddress.ip_address(address)) for address in addresses),
+            port=port,
+            web_root=None if web_root is None else _absolute(web_root),
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class AgentConfig:
     """Everything the agent must be told; the panel never sends a path."""
 
@@ -52,6 +81,7 @@ class AgentConfig:
     dovecot: DovecotPaths
     # Seconds between two applies: reloads closer together starve Postfix under load (measured).
     spacing: float = 5.0
+    http01: Http01Config = Http01Config()
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -83,6 +113,7 @@ class AgentConfig:
                 command_directory=_absolute(dovecot.get("command_directory", "/usr/sbin")),
             ),
             spacing=float(value.get("spacing", 5.0)),
+            http01=Http01Config.from_dict(value.get("http01", {})),
         )
 
 

@@ -29,6 +29,15 @@ class Verb(StrEnum):
     PLAN = "plan"
     APPLY = "apply"
     PROBE = "probe"
+    PRESENT_CHALLENGE = "present_challenge"
+    WITHDRAW_CHALLENGE = "withdraw_challenge"
+
+
+class ChallengeWay(StrEnum):
+    """Who answers an authority on port 80: the agent itself, or a web server from its folder."""
+
+    LISTENER = "listener"
+    WEB_ROOT = "web_root"
 
 
 class Outcome(StrEnum):

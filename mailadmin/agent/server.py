@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from mailadmin.agent import protocol
 from mailadmin.agent.apply import Applier
+from mailadmin.agent.challenges import Challenge, Challenges, read_token
 from mailadmin.agent.config import AgentConfig
 from mailadmin.agent.host import Host
 from mailadmin.agent.host.ports import is_local_address
@@ -88,6 +89,7 @@ class Agent:
     def __init__(self, config: AgentConfig) -> None:
         self.config = config
         self.host = Host(config)
+        self.challenges = Challenges(config.http01, config.state_dir / "challenges.json")
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
         self._applying = threading.Lock()
@@ -106,10 +108,12 @@ class Agent:
             # What a dead agent staged and never put in place holds keys.
             self.host.store.drop_unused()
         self.host.store.drop_staging()
+        self.challenges.prepare()
 
     def release(self) -> None:
         """Begin no further apply, let the one under way end, and let another agent take over."""
         self._stopping.set()
+        self.challenges.release()
         with self._applying:
             self.host.store.unlock()
 
@@ -117,13 +121,18 @@ class Agent:
         """Return the result of a request. Raises :class:`AgentError`."""
         match request.verb:
             case Verb.OBSERVE:
-                return observe(self.host)
+                return observe(self.host) | {"http01": self.challenges.describe()}
             case Verb.PLAN:
                 return make_plan(_read_state(request), self.host).report().as_dict()
             case Verb.PROBE:
                 return {"seen": [item.as_dict() for item in _look(_read_expectations(request))]}
             case Verb.APPLY:
                 return self._apply(request, send).as_dict()
+            case Verb.PRESENT_CHALLENGE:
+                return {"way": str(self.challenges.present(Challenge.from_params(request.params)))}
+            case Verb.WITHDRAW_CHALLENGE:
+                self.challenges.withdraw(read_token(request.params))
+                return {}
 
     def _apply(self, request: Request, send: Send) -> ApplyReport:
         deployment_id = _text(request, "deployment_id")

@@ -34,6 +34,11 @@ def write_agent_config(path: Path, sandbox: Sandbox, socket: Path, folder: Path)
             "base_dir": str(sandbox.dovecot_base_dir),
             "command_directory": "/usr/sbin",
         },
+        # The demo's own address and port: 80 may belong to a web server of this machine.
+        "http01": {
+            "addresses": [sandbox.settings.address],
+            "port": int(os.environ.get("MAILADMIN_ACME_HTTP_PORT", "5002")),
+        },
     }
     write_private_file(path, json.dumps(config, indent=2) + "\n")
 

@@ -51,8 +51,7 @@ class MailHost:
         self.master_cf = sandbox.postfix_config_directory / "master.cf"
         self.dropin = sandbox.dovecot_config.parent / "conf.d" / "99-mailadmin.conf"
         self.config_file = folder / "agent.json"
-        self.config_file.write_text(json.dumps(self._config() | {"spacing": 0} | config))
-        self.config = AgentConfig.load(self.config_file)
+        self.configure(**config)
         self.client = AgentClient(self.config.socket, "test")
         self.told: list[StepEvent] = []
         self.base: DesiredState
@@ -71,7 +70,14 @@ class MailHost:
                 "dropin": str(self.dropin),
                 "base_dir": str(self.sandbox.dovecot_base_dir),
             },
+            # Not port 80, which may belong to this machine; nobody listens before he must.
+            "http01": {"addresses": [self.address], "port": 5080},
         }
+
+    def configure(self, **config: Any) -> None:
+        """Write the agent's configuration; the next agent that is started reads it."""
+        self.config_file.write_text(json.dumps(self._config() | {"spacing": 0} | config))
+        self.config = AgentConfig.load(self.config_file)
 
     # The agent: in this process, where tests can wrap its deeds, or in one of its own
 

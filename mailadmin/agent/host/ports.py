@@ -66,6 +66,22 @@ def bind_problem(service: str, address: str, port: int) -> Problem | None:
     return None
 
 
+def listen_on(address: str, port: int) -> socket.socket:
+    """Return a socket that listens there, on no other family. Raises ``OSError``."""
+    family = socket.AF_INET6 if ipaddress.ip_address(address).version == 6 else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listening.bind((address, port))
+        listening.listen(64)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
 def _bind_problem(service: str, where: dict[str, Param], error: OSError) -> Problem:
     if error.errno == errno.EADDRINUSE:
         holder = find_holder(str(where["address"]), int(where["port"]))

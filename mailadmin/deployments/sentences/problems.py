@@ -63,6 +63,47 @@ PROBLEMS: dict[str, Promise] = {
         "allowed_uids in the agent’s configuration."
     ),
     "agent.request_incomplete": _("The agent waited for the rest of a question that never came."),
+    # answering an authority on port 80
+    "http01.port_taken": _(
+        "The agent cannot answer the authority on port %(port)s: %(program)s (process %(pid)s) "
+        "listens on %(place)s. Nothing was published. Name the folder that this web server serves "
+        "as web_root in the agent’s configuration, or stop it while certificates are requested."
+    ),
+    "http01.port_taken_by_unknown": _(
+        "The agent cannot answer the authority on port %(port)s: a program that it cannot see "
+        "listens on %(place)s. Nothing was published. If that is a web server, name the folder it "
+        "serves as web_root in the agent’s configuration."
+    ),
+    "http01.address_not_local": _(
+        "The agent cannot answer the authority: the mail server has no address %(address)s. "
+        "Nothing was published. Correct the addresses under http01 in the agent’s configuration."
+    ),
+    "http01.port_not_bindable": _(
+        "The agent cannot listen on %(place)s to answer the authority (%(detail)s). Nothing was "
+        "published."
+    ),
+    "http01.no_listener": _(
+        "The agent may not listen for the authority: its configuration names no address under "
+        "http01, and no web_root either. Nothing was published."
+    ),
+    "http01.no_web_root": _(
+        "The agent knows no folder of a web server to put the answer in. Nothing was published. "
+        "Name it as web_root under http01 in the agent’s configuration."
+    ),
+    "http01.web_root_unusable": _(
+        "The answer to the authority could not be written below %(subject)s (%(detail)s). Nothing "
+        "was published. The folder must exist, and .well-known/acme-challenge in it must not be "
+        "reached through a link."
+    ),
+    "http01.answer_refused": _(
+        "The agent publishes nothing but answers to an authority: a token, a point, and the "
+        "fingerprint of an account key. What it was given is something else, so nothing was "
+        "published."
+    ),
+    "http01.too_many": _(
+        "The agent answers for %(limit)s tokens already, which is the most. Nothing was published. "
+        "Wait until orders under way have ended."
+    ),
     # the plan
     "plan.not_ready": _("The plan has not been made yet. Look at it first, then apply."),
     "plan.outdated": _(

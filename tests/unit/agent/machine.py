@@ -273,6 +273,7 @@ class Machine:
                     "base_dir": str(folder / "run"),
                 },
                 "spacing": 0,
+                "http01": {"addresses": []},
             }
         )
         self.faults = Faults()

@@ -45,6 +45,18 @@ def test_only_root_may_ask_when_nobody_is_named() -> None:
     assert AgentConfig.from_dict(value).allowed_uids == {0}
 
 
+def test_challenges_are_answered_everywhere_on_port_80_unless_told_otherwise() -> None:
+    http01 = AgentConfig.from_dict(COMPLETE).http01
+    assert (http01.addresses, http01.port, http01.web_root) == (("0.0.0.0", "::"), 80, None)  # noqa: S104 - compared
+
+
+def test_where_challenges_are_answered_is_read() -> None:
+    told = {"addresses": ["127.0.0.9", "0:0::1"], "port": 5002, "web_root": "/var/www/html"}
+    http01 = AgentConfig.from_dict(COMPLETE | {"http01": told}).http01
+    assert http01.addresses == ("127.0.0.9", "::1")
+    assert (http01.port, http01.web_root) == (5002, Path("/var/www/html"))
+
+
 def without(name: str) -> dict[str, Any]:
     return {key: value for key, value in COMPLETE.items() if key != name}
 
@@ -65,6 +77,14 @@ def without(name: str) -> dict[str, Any]:
         COMPLETE | {"postfix": []},
         COMPLETE | {"allowed_uids": ["root"]},
         COMPLETE | {"allowed_uids": 5},
+        COMPLETE | {"http01": 80},
+        COMPLETE | {"http01": {"port": 0}},
+        COMPLETE | {"http01": {"port": 65536}},
+        COMPLETE | {"http01": {"port": "80"}},
+        COMPLETE | {"http01": {"port": True}},
+        COMPLETE | {"http01": {"addresses": "127.0.0.1"}},
+        COMPLETE | {"http01": {"addresses": ["localhost"]}},
+        COMPLETE | {"http01": {"web_root": "www"}},
         COMPLETE | {"spacing": "often"},
     ],
     ids=lambda content: str(content)[:40],

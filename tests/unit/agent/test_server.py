@@ -17,7 +17,15 @@ import pytest
 
 from mailadmin.agent import protocol, proving, server
 from mailadmin.agent.client import AgentClient
-from mailadmin.agent.protocol import AgentError, ApplyReport, Outcome, StepEvent, StepStatus
+from mailadmin.agent.config import Http01Config
+from mailadmin.agent.protocol import (
+    AgentError,
+    ApplyReport,
+    ChallengeWay,
+    Outcome,
+    StepEvent,
+    StepStatus,
+)
 from mailadmin.agent.server import Agent, AgentServer
 from mailadmin.mailconf import proof
 from mailadmin.mailconf.proof import Expectation, Seen
@@ -187,6 +195,64 @@ def test_a_fault_crosses_without_its_text(serve: Callable[..., Served], machine:
     assert one.say(b'{"verb": "observe"}\n') == [
         {"error": {"code": "agent.broken", "severity": "error", "subject": "", "params": {}}}
     ]
+
+
+# Answering an authority
+
+TOKEN = "token-1"
+PROOF = f"{TOKEN}.nP1qzpXGymHBrUEepNY9HCsQk7K8KhOypzEt62jcerQ"
+
+
+def with_web_root(serve: Callable[..., Served], tmp_path: Path) -> tuple[Served, Path]:
+    web_root = tmp_path / "www"
+    web_root.mkdir(exist_ok=True)
+    one = serve(http01=Http01Config((), 80, web_root))
+    return one, web_root / ".well-known" / "acme-challenge" / TOKEN
+
+
+def test_a_challenge_is_presented_and_withdrawn(
+    serve: Callable[..., Served], tmp_path: Path
+) -> None:
+    one, file = with_web_root(serve, tmp_path)
+    assert one.client.present_challenge(TOKEN, PROOF, seconds=60) is ChallengeWay.WEB_ROOT
+    assert file.read_text() == PROOF
+    one.client.withdraw_challenge(TOKEN)
+    assert not file.exists()
+
+
+def test_the_panel_is_told_how_an_authority_could_be_answered(
+    serve: Callable[..., Served], tmp_path: Path
+) -> None:
+    one, _ = with_web_root(serve, tmp_path)
+    http01 = one.client.observe()["http01"]
+    assert (http01["way"], http01["problem"]["code"]) == ("web_root", "http01.no_listener")
+
+
+def test_only_one_way_may_be_meant(serve: Callable[..., Served], tmp_path: Path) -> None:
+    one, file = with_web_root(serve, tmp_path)
+    with pytest.raises(AgentError) as raised:
+        one.client.present_challenge(TOKEN, PROOF, seconds=60, way=ChallengeWay.LISTENER)
+    assert raised.value.problem.code == "http01.no_listener"
+    assert not file.exists()
+
+
+def test_nothing_but_an_answer_is_published(serve: Callable[..., Served], tmp_path: Path) -> None:
+    one, file = with_web_root(serve, tmp_path)
+    with pytest.raises(AgentError) as raised:
+        one.client.present_challenge(TOKEN, f"{TOKEN}.hello", seconds=60)
+    assert raised.value.problem.code == "http01.answer_refused"
+    with pytest.raises(AgentError):
+        one.client.withdraw_challenge("../token-1")
+    assert not file.parent.exists()
+
+
+def test_an_agent_that_stops_takes_its_answers_back(
+    serve: Callable[..., Served], tmp_path: Path
+) -> None:
+    one, file = with_web_root(serve, tmp_path)
+    one.client.present_challenge(TOKEN, PROOF, seconds=60)
+    one.stop()
+    assert not file.exists()
 
 
 # Who may ask, and how much
