@@ -164,6 +164,8 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     # First, so that every log line of a request carries its id.
     "mailadmin.audit.middleware.RequestContextMiddleware",
+    # Before the host name is looked at: an authority asks under names of the mail server.
+    "mailadmin.acme.middleware.ChallengeMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",

@@ -306,7 +306,7 @@ class AcmeAuthorization(models.Model):
     token = models.CharField(max_length=128, blank=True)
     # dns-01: the record in which the value really is written, after following CNAMEs.
     record_name = models.CharField(max_length=253, blank=True)
-    # Public: its digest is what anybody may look up.
+    # What is to be seen there; with http-01, what the panel answers. Public, as anybody may look.
     record_value = models.CharField(max_length=500, blank=True)
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.PENDING)
     # It was still valid from an earlier order: nothing had to be proven.

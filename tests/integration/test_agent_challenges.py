@@ -55,7 +55,11 @@ def ask(host: MailHost, path: str = f"/.well-known/acme-challenge/{TOKEN}") -> b
 
 
 def is_closed(host: MailHost) -> bool:
-    return wire.is_refused(host.address, host.config.http01.port)
+    try:
+        return wire.is_refused(host.address, host.config.http01.port)
+    except ConnectionError:
+        # It is being closed.
+        return False
 
 
 def hold_port(host: MailHost) -> socket.socket:

@@ -1,8 +1,24 @@
 """What the workers do: the only code of the panel that speaks to the agent."""
 
 from mailadmin.deployments.runner.applying import run_deployment
+from mailadmin.deployments.runner.challenges import (
+    HostWay,
+    find_host_way,
+    present_challenge,
+    withdraw_challenge,
+)
 from mailadmin.deployments.runner.planning import run_plan
 from mailadmin.deployments.runner.probing import run_probe
 from mailadmin.deployments.runner.registering import HostReport, look_at_host
 
-__all__ = ["HostReport", "look_at_host", "run_deployment", "run_plan", "run_probe"]
+__all__ = [
+    "HostReport",
+    "HostWay",
+    "find_host_way",
+    "look_at_host",
+    "present_challenge",
+    "run_deployment",
+    "run_plan",
+    "run_probe",
+    "withdraw_challenge",
+]

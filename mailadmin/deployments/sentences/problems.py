@@ -86,6 +86,10 @@ PROBLEMS: dict[str, Promise] = {
         "The agent may not listen for the authority: its configuration names no address under "
         "http01, and no web_root either. Nothing was published."
     ),
+    "http01.no_server": _(
+        "No mail server is named that could answer the authority. Choose the server, or let the "
+        "panel answer."
+    ),
     "http01.no_web_root": _(
         "The agent knows no folder of a web server to put the answer in. Nothing was published. "
         "Name it as web_root under http01 in the agent’s configuration."
