@@ -9,12 +9,12 @@ from dataclasses import replace
 
 from mailadmin.certificates import selectors
 from mailadmin.certificates.models import CertificateSigningRequest
-from mailadmin.certificates.trust import read_certificates
 from mailadmin.pki.bundle import KeySource, Parts, Verdict
 from mailadmin.pki.certificate import CertificateFacts, read_certificate
 from mailadmin.pki.csr import read_csr
 from mailadmin.pki.csr_judging import compare_with_answer
 from mailadmin.pki.keys import public_key_id
+from mailadmin.pki.offered import read_certificates
 from mailadmin.pki.problems import Problem, Severity
 
 _BY_SEVERITY = list(Severity)

@@ -29,10 +29,11 @@ from django.db import transaction
 
 from mailadmin.audit.actors import Actor
 from mailadmin.audit.services import record_event
+from mailadmin.certificates.bounded import find_stop
 from mailadmin.certificates.errors import CertificateRefusedError
 from mailadmin.certificates.known_keys import find_known_keys
 from mailadmin.certificates.models import Certificate, TrustedAuthority
-from mailadmin.certificates.trust import find_public_roots, read_certificates
+from mailadmin.certificates.trust import find_public_roots
 from mailadmin.pki.bundle import Parts, Verdict
 from mailadmin.pki.certificate import (
     CertificateFacts,
@@ -42,6 +43,7 @@ from mailadmin.pki.certificate import (
 )
 from mailadmin.pki.facts import read_public_key
 from mailadmin.pki.keys import key_problems
+from mailadmin.pki.offered import read_certificates
 from mailadmin.pki.problems import Param, Problem, has_errors
 from mailadmin.pki.weak_keys import key_digest, listed_key_problems
 from mailadmin.pki.x509_fields import is_issued_by
@@ -54,8 +56,11 @@ def choose_root(parts: Parts) -> CertificateFacts:
     """Return the one certificate that was given.
 
     Raises :class:`CertificateRefusedError` for none, for several, and for any private key: one
-    that can be opened, and one that waits for its password.
+    that can be opened, and one that waits for its password; and for what kept them from being read.
     """
+    stop = find_stop(parts.problems)
+    if stop is not None:
+        raise CertificateRefusedError(stop)
     if parts.private_keys or any(problem.code.startswith("key.") for problem in parts.problems):
         raise CertificateRefusedError(Problem("authority.key_present"))
     found = {facts.fingerprint: facts for facts in parts.certificates}

@@ -20,27 +20,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from django.conf import settings
 from django.db import transaction
 
 from mailadmin.audit.actors import Actor
 from mailadmin.audit.services import record_event
+from mailadmin.certificates.bounded import ReadingProblem, read_offered
 from mailadmin.certificates.fetching import Fetched, FetchProblem, fetch
 from mailadmin.certificates.sentences import say
-from mailadmin.certificates.trust import read_certificates
 from mailadmin.pki.bundle import Verdict
 from mailadmin.pki.certificate import (
     CertificateFacts,
-    CertificateProblem,
     load_x509,
-    read_certificate,
 )
-from mailadmin.pki.der import is_der
 from mailadmin.pki.problems import Problem
 from mailadmin.pki.x509_fields import is_issued_by
-
-_MOST_CERTIFICATES = 20  # in one file
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +84,10 @@ def _fetch(offer: Offer, address: str) -> tuple[Fetched, CertificateFacts]:
     if address not in offer.addresses:
         raise FetchProblem(Problem("fetch.not_offered", params={"address": address[:500]}))
     found = fetch(address, is_private_allowed=settings.IS_PRIVATE_FETCH_ALLOWED)
-    certificates = read_offered(found.content)
+    try:
+        certificates = read_offered(found.content)
+    except ReadingProblem as error:
+        raise FetchProblem(error.problem) from None
     if not certificates:
         raise FetchProblem(Problem("fetch.no_certificate", params={"address": address}))
     issuer = _choose_issuer(offer.below, certificates)
@@ -98,28 +95,6 @@ def _fetch(offer: Offer, address: str) -> tuple[Fetched, CertificateFacts]:
         params = {"address": address, "issuer": offer.issuer}
         raise FetchProblem(Problem("fetch.not_the_issuer", params=params))
     return found, issuer
-
-
-def read_offered(content: bytes) -> list[CertificateFacts]:
-    """Return the certificates in a file as authorities offer them: DER, PEM, or PKCS #7."""
-    if not is_der(content):
-        found = read_certificates(content)
-        return found[:_MOST_CERTIFICATES] or _read_pkcs7(content)
-    try:
-        return [read_certificate(content)]
-    except CertificateProblem:
-        return _read_pkcs7(content)
-
-
-def _read_pkcs7(content: bytes) -> list[CertificateFacts]:
-    load = (
-        pkcs7.load_der_pkcs7_certificates if is_der(content) else pkcs7.load_pem_pkcs7_certificates
-    )
-    try:
-        found = load(content)[:_MOST_CERTIFICATES]
-        return [read_certificate(certificate.public_bytes(Encoding.DER)) for certificate in found]
-    except Exception:  # whatever a hostile file makes the reader raise
-        return []
 
 
 def _choose_issuer(

@@ -7,27 +7,40 @@ from datetime import datetime
 
 from mailadmin.certificates import selectors
 from mailadmin.certificates.answering import add_answer, add_stored_certificate
+from mailadmin.certificates.bounded import BoundedReader
 from mailadmin.certificates.intermediates import find_issuers_of
 from mailadmin.certificates.known_keys import find_known_keys
-from mailadmin.certificates.trust import find_trusted_roots, read_certificates
-from mailadmin.pki.bundle import Parts, Verdict, judge_bundle, read_parts
+from mailadmin.certificates.trust import find_trusted_roots
+from mailadmin.pki.bundle import Parts, Verdict, judge_bundle
 from mailadmin.pki.certificate import CertificateFacts
+from mailadmin.pki.offered import read_certificates
 
 WRONG_PASSWORD_CODES = frozenset({"key.password_wrong", "pkcs12.password_wrong"})
 PASSWORD_CODES = WRONG_PASSWORD_CODES | {"key.password_needed", "pkcs12.password_needed"}
 
 
-def judge_upload(inputs: Sequence[bytes], *, now: datetime, password: str | None = None) -> Verdict:
-    """Read the inputs and judge them; never raises for their content, and stores nothing."""
-    return judge_parts(read_parts(inputs, password or None), now=now)
+def judge_upload(
+    inputs: Sequence[bytes],
+    *,
+    now: datetime,
+    password: str | None = None,
+    written: Sequence[bytes] = (),
+) -> Verdict:
+    """Read the inputs and judge them; never raises for their content, and stores nothing.
+
+    ``written`` is what the panel itself wrote of an earlier upload.
+    """
+    with BoundedReader() as reader:
+        parts = reader.read_parts(inputs, password or None, written=written)
+        return judge_parts(parts, reader, now=now)
 
 
-def judge_parts(parts: Parts, *, now: datetime) -> Verdict:
-    """Judge what was read before; see :func:`judge_upload`."""
+def judge_parts(parts: Parts, reader: BoundedReader, *, now: datetime) -> Verdict:
+    """Judge what the same reader has read; see :func:`judge_upload`."""
     parts = add_stored_certificate(parts)
     certificates = parts.certificates
     key_ids = {facts.public_key_id for facts in certificates}
-    verdict = judge_bundle(
+    verdict = reader.judge_bundle(
         parts,
         now=now,
         known_key_ids=selectors.find_key_ids(key_ids),

@@ -9,9 +9,9 @@ from mailadmin.certificates import selectors
 from mailadmin.certificates.judging import judge_stored
 from mailadmin.certificates.models import Certificate
 from mailadmin.certificates.succession import Predecessors, find_predecessors
-from mailadmin.certificates.trust import read_certificates
 from mailadmin.pki.bundle import Verdict
 from mailadmin.pki.certificate import CertificateProblem, read_certificate
+from mailadmin.pki.offered import read_certificates
 from mailadmin.pki.predecessor import compare_with_predecessor
 from mailadmin.pki.problems import Problem
 

@@ -17,6 +17,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from cryptography.exceptions import InvalidTag
@@ -48,9 +49,25 @@ class UploadGoneError(LookupError):
     """There is no such upload any more: answered, too old, or another person's."""
 
 
+@dataclass(frozen=True, slots=True)
+class KeptUpload:
+    """What waits: parts as they were given, and what the panel wrote of those it has read.
+
+    The size of the latter is not limited as that of the former is: the text of a certificate is
+    longer than the file in which it came.
+    """
+
+    given: tuple[bytes, ...] = field(default=(), repr=False)
+    written: tuple[bytes, ...] = field(default=(), repr=False)
+
+    def __bool__(self) -> bool:
+        """Tell whether there is anything."""
+        return bool(self.given or self.written)
+
+
 @transaction.atomic
-def seal_upload(*, user: User, inputs: Sequence[bytes], now: datetime) -> str:
-    """Keep the inputs for :data:`LIFETIME` and return the token that opens them again.
+def seal_upload(*, user: User, kept: KeptUpload, now: datetime) -> str:
+    """Keep an upload for :data:`LIFETIME` and return the token that opens them again.
 
     Raises ``CustodyProblem`` when there is no usable master key.
     """
@@ -58,7 +75,7 @@ def seal_upload(*, user: User, inputs: Sequence[bytes], now: datetime) -> str:
     drop_expired_uploads(now=now)
     _drop_surplus(user)
     token = secrets.token_urlsafe(_TOKEN_BYTES)
-    packed = json.dumps([base64.b64encode(part).decode() for part in inputs]).encode()
+    packed = json.dumps({"given": _pack(kept.given), "written": _pack(kept.written)}).encode()
     nonce = secrets.token_bytes(NONCE_LENGTH)
     inner = nonce + _cipher(token).encrypt(nonce, packed, None)
     sealed = seal(inner, _binding(user.pk), obtain_master_keys()[0])
@@ -72,8 +89,8 @@ def seal_upload(*, user: User, inputs: Sequence[bytes], now: datetime) -> str:
     return token
 
 
-def open_upload(*, user: User, token: str, now: datetime) -> list[bytes]:
-    """Return the inputs of an upload. Raises :class:`UploadGoneError`, or ``CustodyProblem``."""
+def open_upload(*, user: User, token: str, now: datetime) -> KeptUpload:
+    """Return what waits. Raises :class:`UploadGoneError`, or ``CustodyProblem``."""
     rows = SealedUpload.objects.filter(token_hash=_hash(token), user=user, expires_at__gt=now)
     row = rows.first()
     while row is not None:
@@ -146,12 +163,23 @@ def _open_outer(row: SealedUpload, masters: Sequence[MasterKey]) -> bytes | None
     return open_sealed(sealed, _binding(row.user_id), masters)
 
 
-def _open_inner(inner: bytes, token: str) -> list[bytes]:
+def _open_inner(inner: bytes, token: str) -> KeptUpload:
     try:
         packed = _cipher(token).decrypt(inner[:NONCE_LENGTH], inner[NONCE_LENGTH:], None)
     except InvalidTag:  # the row's hash was changed to that of another token
         raise UploadGoneError from None
-    return [base64.b64decode(part) for part in json.loads(packed)]
+    parts = json.loads(packed)
+    if not isinstance(parts, dict):  # sealed before the two were told apart
+        raise UploadGoneError
+    return KeptUpload(_unpack(parts["given"]), _unpack(parts["written"]))
+
+
+def _pack(parts: Sequence[bytes]) -> list[str]:
+    return [base64.b64encode(part).decode() for part in parts]
+
+
+def _unpack(parts: Sequence[str]) -> tuple[bytes, ...]:
+    return tuple(base64.b64decode(part) for part in parts)
 
 
 def _cipher(token: str) -> AESGCM:

@@ -29,7 +29,6 @@ from mailadmin.certificates.succession import (
     link_predecessor,
     name_predecessor,
 )
-from mailadmin.certificates.trust import read_certificates
 from mailadmin.pki.bundle import Verdict
 from mailadmin.pki.certificate import (
     CertificateFacts,
@@ -38,6 +37,7 @@ from mailadmin.pki.certificate import (
     read_certificate,
 )
 from mailadmin.pki.keys import KeyKind, generate_key
+from mailadmin.pki.offered import read_certificates
 from mailadmin.pki.problems import Problem, Severity
 
 _NAME_LENGTH = 255

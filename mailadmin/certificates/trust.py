@@ -16,13 +16,8 @@ from cryptography.utils import CryptographyDeprecationWarning
 from django.conf import settings
 
 from mailadmin.certificates.models import TrustedAuthority
-from mailadmin.pki.certificate import (
-    CERTIFICATE_LABELS,
-    CertificateFacts,
-    CertificateProblem,
-    read_certificate,
-)
-from mailadmin.pki.pem import decode_text, find_blocks
+from mailadmin.pki.certificate import CertificateFacts
+from mailadmin.pki.offered import read_certificates
 from mailadmin.pki.roots import Roots, Store
 
 
@@ -80,15 +75,3 @@ def _read_file(path: Path, changed_at: int) -> tuple[CertificateFacts, ...]:  # 
         # Old roots have serial numbers that RFC 5280 forbids; nobody here can change that.
         warnings.simplefilter("ignore", CryptographyDeprecationWarning)
         return tuple(read_certificates(content))
-
-
-def read_certificates(pem: bytes) -> list[CertificateFacts]:
-    """Return every certificate of a PEM text that can be read, in order."""
-    found = []
-    for block in find_blocks(decode_text(pem)):
-        if block.label in CERTIFICATE_LABELS and block.content:
-            try:
-                found.append(read_certificate(block.content))
-            except CertificateProblem:
-                continue
-    return found

@@ -155,6 +155,22 @@ def private_key_to_pem(key: PrivateKey) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
+def private_key_to_der(key: PrivateKey) -> bytes:
+    """Write the key as unencrypted PKCS#8 (RFC 5208), for :func:`load_written_key`."""
+    return key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+
+
+def load_written_key(der: bytes) -> PrivateKey:
+    """Read back what :func:`private_key_to_der` wrote. Raises ``ValueError`` for anything else.
+
+    Its numbers were checked when it was read first, and are not checked again.
+    """
+    key = load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)
+    if not isinstance(key, PrivateKey):
+        raise ValueError("a key of another kind")  # noqa: TRY004 - the value is at fault
+    return key
+
+
 def load_private_key(pem_or_der: bytes, password: str | None = None) -> PrivateKey:
     """Read the first private key of a PEM text, or a DER key, encrypted or not.
 

@@ -25,7 +25,7 @@ from django.utils import timezone  # noqa: E402
 from mailadmin.accounts.models import User  # noqa: E402
 from mailadmin.audit.models import AuditEvent  # noqa: E402
 from mailadmin.certificates.rotation import check_custody, rotate_master_key  # noqa: E402
-from mailadmin.certificates.sealed_uploads import open_upload, seal_upload  # noqa: E402
+from mailadmin.certificates.sealed_uploads import KeptUpload, open_upload, seal_upload  # noqa: E402
 from tests.factories import make_actor  # noqa: E402
 
 _ACTOR = make_actor()
@@ -86,14 +86,14 @@ def rotate_in_a_child(number: int) -> tuple[bool, list[str]]:
 def look(user: User, token: str) -> list[str]:
     """Return what is wrong: a key that does not open, an upload that is gone."""
     wrong = [item.problem.code for item in check_custody().unopened]
-    if open_upload(user=user, token=token, now=timezone.now()) != [b"kept"]:
+    if open_upload(user=user, token=token, now=timezone.now()) != KeptUpload((b"kept",)):
         wrong.append("upload")
     return wrong
 
 
 def die_at(number: int, user: User) -> tuple[bool, dict[str, Any]]:
     """Die at the step, look, run again, look again."""
-    token = seal_upload(user=user, inputs=[b"kept"], now=timezone.now())
+    token = seal_upload(user=user, kept=KeptUpload((b"kept",)), now=timezone.now())
     is_over, steps = rotate_in_a_child(number)
     wrong = look(user, token)
     ended = AuditEvent.objects.filter(verb="master_key.rotated").count()

@@ -29,7 +29,7 @@ from mailadmin.accounts.roles import Role  # noqa: E402
 from mailadmin.audit.models import AuditEvent  # noqa: E402
 from mailadmin.certificates.custody import open_key_pem, seal_key  # noqa: E402
 from mailadmin.certificates.models import Certificate, PrivateKey  # noqa: E402
-from mailadmin.certificates.sealed_uploads import open_upload, seal_upload  # noqa: E402
+from mailadmin.certificates.sealed_uploads import KeptUpload, open_upload, seal_upload  # noqa: E402
 from mailadmin.deployments.models import Deployment, Plan  # noqa: E402
 from mailadmin.deployments.runner import applying  # noqa: E402
 from mailadmin.deployments.services import next_number, request_deployment  # noqa: E402
@@ -274,11 +274,11 @@ def read_and_upload(number: int, stop: str) -> dict[str, int]:
         if done["keys"] < _MOST_KEYS:
             seal_key(generate_key(KeyKind.ECDSA_P256))
             done["keys"] += 1
-        token = seal_upload(user=person, inputs=[b"mine"], now=timezone.now())
+        token = seal_upload(user=person, kept=KeptUpload((b"mine",)), now=timezone.now())
         for row in list(PrivateKey.objects.all()):
             open_key_pem(row)
             done["reads"] += 1
-        assert open_upload(user=person, token=token, now=timezone.now()) == [b"mine"]
+        assert open_upload(user=person, token=token, now=timezone.now()) == KeptUpload((b"mine",))
         done["uploads"] += 1
         time.sleep(0.01)
     return done

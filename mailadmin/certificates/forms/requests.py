@@ -9,6 +9,7 @@ from django import forms
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from mailadmin.certificates.bounded import read_foreign_csr
 from mailadmin.certificates.forms.names import KeyKindField, NamesField, normalize_names
 from mailadmin.certificates.forms.uploads import FilesField, ForgetfulTextarea, Part, PastedField
 from mailadmin.certificates.sentences import say
@@ -17,7 +18,6 @@ from mailadmin.pki.csr import (
     CsrProblem,
     CsrSubject,
     fitting_common_name,
-    read_foreign_csr,
     subject_problems,
 )
 from mailadmin.pki.names import NameProblem, display_name, normalize_san

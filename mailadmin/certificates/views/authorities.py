@@ -24,12 +24,12 @@ from mailadmin.certificates.authorities import (
     find_dependents,
     trust_authority,
 )
+from mailadmin.certificates.bounded import read_parts
 from mailadmin.certificates.errors import CertificateRefusedError
 from mailadmin.certificates.forms.authorities import AuthorityForm
 from mailadmin.certificates.models import TrustedAuthority
 from mailadmin.certificates.trust import count_public_roots
 from mailadmin.certificates.views.uploads import is_too_large, too_large
-from mailadmin.pki.parts import read_parts
 from mailadmin.pki.problems import Problem
 
 _MOST_SHOWN = 20

@@ -21,11 +21,11 @@ from mailadmin.certificates.forms.listing import SHOWN_WORDS, parse_filter
 from mailadmin.certificates.judging import judge_stored
 from mailadmin.certificates.models import Certificate
 from mailadmin.certificates.sentences import say
-from mailadmin.certificates.trust import read_certificates
 from mailadmin.certificates.verdicts import draw_chain, link_certificates, trust_sentences
 from mailadmin.pki.bundle import Verdict
 from mailadmin.pki.certificate import read_certificate
 from mailadmin.pki.keys import KeyAlgorithm, algorithm_of
+from mailadmin.pki.offered import read_certificates
 from mailadmin.pki.problems import Problem, Severity
 
 PAGE_SIZE = 50

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 
 from django.contrib import messages
@@ -23,6 +22,7 @@ from mailadmin.certificates.fetching_issuers import fetch_issuer, find_offer
 from mailadmin.certificates.judging import judge_upload
 from mailadmin.certificates.master_key import CustodyProblem
 from mailadmin.certificates.sealed_uploads import (
+    KeptUpload,
     UploadGoneError,
     drop_upload,
     open_upload,
@@ -42,8 +42,8 @@ class _WaitingUploadView(ChangeRequiredMixin, View):
         """Open the upload and go on; one that is gone must be brought again."""
         token, now = request.POST.get("token", ""), timezone.now()
         try:
-            inputs = open_upload(user=person_of(request), token=token, now=now)
-            return self.go_on(request, token, inputs, now)
+            kept = open_upload(user=person_of(request), token=token, now=now)
+            return self.go_on(request, token, kept, now)
         except UploadGoneError:
             problem = Problem("upload.gone")
         except CustodyProblem as error:
@@ -52,9 +52,9 @@ class _WaitingUploadView(ChangeRequiredMixin, View):
         return redirect("certificates:upload")
 
     def go_on(
-        self, request: HttpRequest, token: str, inputs: Sequence[bytes], now: datetime
+        self, request: HttpRequest, token: str, kept: KeptUpload, now: datetime
     ) -> HttpResponse:
-        """Do it. ``inputs`` may hold a private key."""
+        """Do it. ``kept`` may hold a private key."""
         raise NotImplementedError
 
 
@@ -63,10 +63,10 @@ class FetchIssuerView(_WaitingUploadView):
 
     @sensitive_variables()
     def go_on(
-        self, request: HttpRequest, token: str, inputs: Sequence[bytes], now: datetime
+        self, request: HttpRequest, token: str, kept: KeptUpload, now: datetime
     ) -> HttpResponse:
         """Fetch once, and judge what came with the rest."""
-        verdict = judge_upload(inputs, now=now)
+        verdict = judge_upload(kept.given, now=now, written=kept.written)
         offer = find_offer(verdict)
         if offer is None:  # pressed twice
             return show_verdict(request, verdict, token, now)
@@ -75,12 +75,13 @@ class FetchIssuerView(_WaitingUploadView):
             issuer = fetch_issuer(actor=Actor.from_request(request), offer=offer, address=address)
         except FetchProblem as error:
             return show_verdict(request, verdict, token, now, refusals=[error.problem])
-        completed = [*inputs, issuer.pem.encode()]
+        completed = KeptUpload(kept.given, (*kept.written, issuer.pem.encode()))
         drop_upload(user=person_of(request), token=token)
-        token = seal_upload(user=person_of(request), inputs=completed, now=now)
+        token = seal_upload(user=person_of(request), kept=completed, now=now)
         words = _("“%(name)s” was fetched from %(address)s. Its signature fits.")
         messages.success(request, words % {"name": issuer.title, "address": address})
-        return show_verdict(request, judge_upload(completed, now=now), token, now)
+        verdict = judge_upload(completed.given, now=now, written=completed.written)
+        return show_verdict(request, verdict, token, now)
 
 
 class TrustRootView(_WaitingUploadView):
@@ -88,10 +89,10 @@ class TrustRootView(_WaitingUploadView):
 
     @sensitive_variables()
     def go_on(
-        self, request: HttpRequest, token: str, inputs: Sequence[bytes], now: datetime
+        self, request: HttpRequest, token: str, kept: KeptUpload, now: datetime
     ) -> HttpResponse:
         """Trust it, if it is still the one that was shown."""
-        verdict = judge_upload(inputs, now=now)
+        verdict = judge_upload(kept.given, now=now, written=kept.written)
         root = find_unknown_root(verdict)
         if root is None or root.fingerprint != request.POST.get("fingerprint"):
             return show_verdict(request, verdict, token, now)
@@ -100,4 +101,5 @@ class TrustRootView(_WaitingUploadView):
         except CertificateRefusedError as error:
             return show_verdict(request, verdict, token, now, refusals=error.problems)
         messages.success(request, _("“%(name)s” is trusted from now on.") % {"name": row.title})
-        return show_verdict(request, judge_upload(inputs, now=now), token, now)
+        verdict = judge_upload(kept.given, now=now, written=kept.written)
+        return show_verdict(request, verdict, token, now)

@@ -24,13 +24,20 @@ from mailadmin.accounts.models import User
 from mailadmin.audit.actors import Actor
 from mailadmin.certificates import services
 from mailadmin.certificates.authorities import find_unknown_root
+from mailadmin.certificates.bounded import BoundedReader
 from mailadmin.certificates.errors import CertificateRefusedError
 from mailadmin.certificates.fetching_issuers import find_offer
 from mailadmin.certificates.forms.uploads import PredecessorChoice, UploadForm
-from mailadmin.certificates.judging import PASSWORD_CODES, WRONG_PASSWORD_CODES, judge_parts
+from mailadmin.certificates.judging import (
+    PASSWORD_CODES,
+    WRONG_PASSWORD_CODES,
+    judge_parts,
+    judge_upload,
+)
 from mailadmin.certificates.master_key import CustodyProblem
 from mailadmin.certificates.proposing import propose
 from mailadmin.certificates.sealed_uploads import (
+    KeptUpload,
     UploadGoneError,
     drop_upload,
     open_upload,
@@ -41,7 +48,7 @@ from mailadmin.certificates.services import Stored, StoreResult
 from mailadmin.certificates.succession import GUESSED
 from mailadmin.certificates.verdicts import describe_verdict, draw_chain
 from mailadmin.certificates.views.adding import use_url
-from mailadmin.pki.bundle import Parts, Verdict, read_parts
+from mailadmin.pki.bundle import Parts, Verdict
 from mailadmin.pki.keys import private_key_to_pem
 from mailadmin.pki.problems import Problem
 
@@ -74,31 +81,30 @@ class UploadView(ChangeRequiredMixin, View):
     def _take_step(self, request: HttpRequest, form: UploadForm) -> HttpResponse:
         now, user = timezone.now(), person_of(request)
         token: str = form.cleaned_data["token"]
-        kept = open_upload(user=user, token=token, now=now) if token else []
+        kept = open_upload(user=user, token=token, now=now) if token else KeptUpload()
         if token and "save" in request.POST:
             return self._save(request, form, kept, now)
         # What is new comes first, so that its parts are counted as the person sees them.
-        inputs = [*(part.content for part in form.given), *kept]
-        parts = read_parts(inputs, form.cleaned_data["password"] or None)
-        question = next((item for item in parts.problems if item.code in PASSWORD_CODES), None)
-        if not question:
-            inputs = _write_parts(parts)
-        if token:
-            drop_upload(user=user, token=token)
-        token = seal_upload(user=user, inputs=inputs, now=now) if inputs else ""
-        if question:
-            return self._ask_password(request, question, token)
-        verdict = judge_parts(parts, now=now)
+        given = (*(part.content for part in form.given), *kept.given)
+        password: str | None = form.cleaned_data["password"] or None
+        with BoundedReader() as reader:
+            parts = reader.read_parts(given, password, written=kept.written)
+            question = next((item for item in parts.problems if item.code in PASSWORD_CODES), None)
+            if question is not None:
+                token = _keep(user, token, KeptUpload(given, kept.written), now)
+                return self._ask_password(request, question, token)
+            verdict = judge_parts(parts, reader, now=now)
+        token = _keep(user, token, _write_parts(parts), now)
         names = [part.name for part in form.given]
         chosen: str = form.cleaned_data["predecessor"]
         return show_verdict(request, verdict, token, now, part_names=names, predecessor=chosen)
 
     @sensitive_variables()
     def _save(
-        self, request: HttpRequest, form: UploadForm, inputs: list[bytes], now: datetime
+        self, request: HttpRequest, form: UploadForm, kept: KeptUpload, now: datetime
     ) -> HttpResponse:
         token: str = form.cleaned_data["token"]
-        verdict = judge_parts(read_parts(inputs), now=now)
+        verdict = judge_upload(kept.given, now=now, written=kept.written)
         chosen: str = form.cleaned_data["predecessor"]
         try:
             proposal = propose(verdict, now, chosen)
@@ -174,12 +180,18 @@ def _names_a_part(verdict: Verdict) -> bool:
     return any("part" in problem.params for problem in verdict.problems)
 
 
-def _write_parts(parts: Parts) -> list[bytes]:
+def _keep(user: User, token: str, kept: KeptUpload, now: datetime) -> str:
+    """Keep an upload in place of an earlier one, and return its token; none for nothing."""
+    if token:
+        drop_upload(user=user, token=token)
+    return seal_upload(user=user, kept=kept, now=now) if kept else ""
+
+
+def _write_parts(parts: Parts) -> KeptUpload:
     """Write what was understood in its plainest form, so that no password is needed again."""
-    return [
-        *(facts.pem.encode() for facts in parts.certificates),
-        *(private_key_to_pem(key) for key in parts.private_keys),
-    ]
+    certificates = (facts.pem.encode() for facts in parts.certificates)
+    keys = (private_key_to_pem(key) for key in parts.private_keys)
+    return KeptUpload(written=(*certificates, *keys))
 
 
 def is_too_large(request: HttpRequest) -> bool:

@@ -27,7 +27,12 @@ from mailadmin.certificates.master_key import (
 )
 from mailadmin.certificates.models import PrivateKey, SealedUpload
 from mailadmin.certificates.rotation import check_custody, rotate_master_key
-from mailadmin.certificates.sealed_uploads import UploadGoneError, open_upload, seal_upload
+from mailadmin.certificates.sealed_uploads import (
+    KeptUpload,
+    UploadGoneError,
+    open_upload,
+    seal_upload,
+)
 from mailadmin.certificates.sentences import say
 from mailadmin.pki.keys import KeyKind, generate_key, private_key_to_pem
 from tests.factories import make_actor
@@ -90,17 +95,26 @@ def test_keys_from_before_master_keys_had_names_are_taken_along(pems: list[bytes
 
 
 def test_uploads_that_wait_are_taken_along(operator: User, path: Path) -> None:
-    token = seal_upload(user=operator, inputs=[b"one", b"two"], now=NOW)
+    token = seal_upload(
+        user=operator,
+        kept=KeptUpload(
+            (
+                b"one",
+                b"two",
+            )
+        ),
+        now=NOW,
+    )
     (old,) = obtain_master_keys()
     assert rotate_master_key(actor=ACTOR).uploads == 1
-    assert open_upload(user=operator, token=token, now=NOW) == [b"one", b"two"]
+    assert open_upload(user=operator, token=token, now=NOW) == KeptUpload((b"one", b"two"))
     replace_master_keys(path, [old])
     with pytest.raises(UploadGoneError):
         open_upload(user=operator, token=token, now=NOW)
 
 
 def test_an_upload_that_nothing_opens_does_not_stand_in_the_way(operator: User, path: Path) -> None:
-    seal_upload(user=operator, inputs=[b"one"], now=NOW)
+    seal_upload(user=operator, kept=KeptUpload((b"one",)), now=NOW)
     replace_master_keys(path, [draw_master_key()])
     assert rotate_master_key(actor=ACTOR).uploads == 0
     assert SealedUpload.objects.count() == 1

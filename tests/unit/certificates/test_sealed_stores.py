@@ -15,7 +15,7 @@ from mailadmin.certificates.custody import obtain_master_keys, seal_key
 from mailadmin.certificates.master_key import CustodyProblem
 from mailadmin.certificates.models import SealedUpload
 from mailadmin.certificates.sealed_stores import SealedStore, count_sealed, list_sealed_stores
-from mailadmin.certificates.sealed_uploads import seal_upload
+from mailadmin.certificates.sealed_uploads import KeptUpload, seal_upload
 from mailadmin.certificates.sentences import say
 from mailadmin.notifications.models import Destination
 from mailadmin.pki.keys import KeyKind, generate_key
@@ -37,7 +37,7 @@ def keep_key() -> None:
 
 
 def keep_upload() -> None:
-    seal_upload(user=make_user(), inputs=[b"x"], now=NOW)
+    seal_upload(user=make_user(), kept=KeptUpload((b"x",)), now=NOW)
 
 
 def keep_secret() -> None:

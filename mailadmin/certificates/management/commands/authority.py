@@ -16,11 +16,11 @@ from mailadmin.certificates.authorities import (
     find_dependents,
     trust_authority,
 )
+from mailadmin.certificates.bounded import read_parts
 from mailadmin.certificates.errors import CertificateRefusedError
 from mailadmin.certificates.models import TrustedAuthority
 from mailadmin.certificates.reporting import UnreadableFileError, read_file
 from mailadmin.certificates.sentences import say
-from mailadmin.pki.parts import read_parts
 
 _SHORTEST = 12  # digits of a fingerprint that name one
 

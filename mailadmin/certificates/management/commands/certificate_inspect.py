@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from argparse import ArgumentParser
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 from django.core.management.base import BaseCommand
 from django.db import DatabaseError
 from django.utils import timezone
 
+from mailadmin.certificates.bounded import BoundedReader
 from mailadmin.certificates.judging import judge_upload
 from mailadmin.certificates.known_keys import find_known_keys
 from mailadmin.certificates.proposing import propose
@@ -25,7 +28,7 @@ from mailadmin.certificates.reporting import (
     verdict_lines,
 )
 from mailadmin.certificates.trust import find_public_roots
-from mailadmin.pki.bundle import judge_bundle, read_parts
+from mailadmin.pki.bundle import Verdict
 
 
 class Command(BaseCommand):
@@ -72,15 +75,22 @@ class Command(BaseCommand):
             proposal = propose(verdict, now)
         except DatabaseError:
             # Before the first start there are no keys and chains to know of.
-            parts, roots = read_parts(inputs, password), find_public_roots()
-            verdict = judge_bundle(parts, now=now, roots=roots, known_keys=find_known_keys())
-            proposal = None
+            verdict, proposal = self._judge_without_rows(inputs, now, password), None
         if is_json:
             self._print_json(verdict_as_dict(verdict, proposal))
         else:
             for line in verdict_lines(verdict, now, proposal):
                 self.stdout.write(line)
         sys.exit(exit_code(verdict))
+
+    def _judge_without_rows(
+        self, inputs: Sequence[bytes], now: datetime, password: str | None
+    ) -> Verdict:
+        with BoundedReader() as reader:
+            parts = reader.read_parts(inputs, password)
+            return reader.judge_bundle(
+                parts, now=now, roots=find_public_roots(), known_keys=find_known_keys()
+            )
 
     def _print_json(self, value: dict[str, Any]) -> None:
         self.stdout.write(json.dumps(value, indent=2, ensure_ascii=False))

@@ -9,12 +9,13 @@ from django.core.management.base import BaseCommand, CommandError
 
 from mailadmin.audit.actors import Actor
 from mailadmin.audit.request_id import draw_request_id, request_id_set
+from mailadmin.certificates.bounded import read_foreign_csr
 from mailadmin.certificates.errors import CertificateRefusedError
 from mailadmin.certificates.known_keys import find_known_keys
 from mailadmin.certificates.reporting import EXIT_UNREADABLE, UnreadableFileError, read_file
 from mailadmin.certificates.requesting import track_request
 from mailadmin.certificates.sentences import say
-from mailadmin.pki.csr import CsrProblem, read_foreign_csr
+from mailadmin.pki.csr import CsrProblem
 from mailadmin.pki.csr_judging import judge_csr
 
 

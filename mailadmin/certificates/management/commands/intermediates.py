@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from mailadmin.audit.actors import Actor
 from mailadmin.audit.request_id import draw_request_id, request_id_set
-from mailadmin.certificates.fetching_issuers import read_offered
+from mailadmin.certificates.bounded import ReadingProblem, read_offered
 from mailadmin.certificates.intermediates import (
     Rejection,
     StoreProblem,
@@ -21,8 +21,10 @@ from mailadmin.certificates.intermediates import (
     read_all,
     replace_store,
 )
-from mailadmin.certificates.trust import find_public_roots, read_certificates
+from mailadmin.certificates.sentences import say
+from mailadmin.certificates.trust import find_public_roots
 from mailadmin.pki.certificate import CertificateFacts
+from mailadmin.pki.offered import read_certificates
 
 _MAX_FILE_BYTES = 64 * 1024 * 1024
 _REASONS = {
@@ -94,4 +96,7 @@ def _read(path: Path) -> Iterator[CertificateFacts]:
     except OSError as error:
         raise CommandError(f"{path}: {error.strerror}", returncode=2) from None
     # A large PEM text, or one structure as authorities offer it.
-    yield from read_certificates(content) or read_offered(content)
+    try:
+        yield from read_certificates(content) or read_offered(content)
+    except ReadingProblem as error:
+        raise CommandError(f"{path}: {say(error.problem)}", returncode=2) from None
