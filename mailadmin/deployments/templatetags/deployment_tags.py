@@ -15,7 +15,7 @@ from mailadmin.accounts.templatetags.ui import status
 from mailadmin.deployments import sentences
 from mailadmin.deployments.models import Deployment
 from mailadmin.deployments.sentences import brief, coming, outcomes
-from mailadmin.listeners.sentences import address_words, key_words, say_change
+from mailadmin.listeners.sentences import address_words, key_words, say_change, say_deed
 from mailadmin.mailconf.proof import Seen
 from mailadmin.pki.names import both_forms
 from mailadmin.pki.problems import Problem
@@ -90,8 +90,9 @@ def deployment_status(deployment: Deployment) -> SafeString:
 
 @register.filter
 def change_sentences(deployment: Deployment) -> list[str]:
-    """Return what a deployment was to change, as sentences."""
-    return [say_change(change) for change in deployment.changes]
+    """Return what a deployment is to change, as sentences; of one that has ended without tense."""
+    say = say_deed if deployment.is_finished else say_change
+    return [say(change) for change in deployment.changes]
 
 
 @register.filter

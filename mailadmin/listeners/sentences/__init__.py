@@ -3,7 +3,8 @@
 One catalogue for the web, the command line, JSON and e-mail alike.
 """
 
-from mailadmin.listeners.sentences.changes import CHANGES, say_change
+from mailadmin.listeners.sentences.changes import CHANGES, say_change, say_deed
+from mailadmin.listeners.sentences.deeds import DEEDS
 from mailadmin.listeners.sentences.problems import PROBLEMS, say_problem
 from mailadmin.listeners.sentences.words import (
     address_words,
@@ -19,6 +20,7 @@ from mailadmin.listeners.sentences.words import (
 
 __all__ = [
     "CHANGES",
+    "DEEDS",
     "PROBLEMS",
     "address_words",
     "advise",
@@ -26,6 +28,7 @@ __all__ = [
     "key_words",
     "login_words",
     "say_change",
+    "say_deed",
     "say_problem",
     "service_words",
     "subject_words",

@@ -8,6 +8,7 @@ from typing import Any
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from mailadmin.listeners.sentences.deeds import DEEDS
 from mailadmin.listeners.sentences.words import address_words, key_words, service_words
 from mailadmin.mailconf.plan import Change
 from mailadmin.mailconf.services import TlsMode
@@ -22,11 +23,20 @@ _SHORT = 8  # digits of a fingerprint that tell two certificates of one name apa
 
 
 def say_change(change: Change | Mapping[str, Any]) -> str:
-    """Return a change, or its JSON form as kept with a deployment, as a sentence."""
+    """Return a change, or its JSON form as kept with a deployment, as a sentence: what will be."""
+    return _say(change, CHANGES)
+
+
+def say_deed(change: Change | Mapping[str, Any]) -> str:
+    """Return a change of a deployment that has ended, without tense."""
+    return _say(change, DEEDS)
+
+
+def _say(change: Change | Mapping[str, Any], sentences: Mapping[str, Promise | _Choose]) -> str:
     stored = change.as_dict() if isinstance(change, Change) else change
     code, subject = str(stored["code"]), str(stored["subject"])
     params: Any = stored.get("params", {})
-    sentence = CHANGES.get(code)
+    sentence = sentences.get(code)
     if sentence is None:
         return f"{code} ({subject})"
     if not isinstance(sentence, Promise):

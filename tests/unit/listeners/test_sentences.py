@@ -13,12 +13,14 @@ import pytest
 
 from mailadmin.listeners.sentences import (
     CHANGES,
+    DEEDS,
     PROBLEMS,
     address_words,
     advise,
     effect_words,
     login_words,
     say_change,
+    say_deed,
     say_problem,
     service_words,
     subject_words,
@@ -59,7 +61,14 @@ def material(fingerprint: str, label: str = "mail.example.org") -> CertificateMa
 
 
 def say_all(before: DesiredState, after: DesiredState) -> list[str]:
-    return [say_change(change) for change in describe_changes(before, after)]
+    changes = describe_changes(before, after)
+    for change in changes:
+        told = say_deed(change)
+        assert told.endswith(".")
+        assert "%(" not in told
+        assert " will " not in told
+        assert told != say_change(change)
+    return [say_change(change) for change in changes]
 
 
 BASE = DesiredState("mail.example.org", (listener("imaps"),))
@@ -68,6 +77,10 @@ OLD, NEW = "a" * 64, "b" * 64
 
 def test_every_change_the_plan_can_find_has_a_sentence() -> None:
     assert codes_in(plan) == set(CHANGES)
+
+
+def test_every_change_has_a_sentence_without_tense_too() -> None:
+    assert set(DEEDS) == set(CHANGES)
 
 
 def test_every_problem_the_rules_can_find_has_a_sentence() -> None:
