@@ -47,7 +47,7 @@ def test_nothing_is_made_while_the_master_key_is_missing(
     settings.MASTER_KEY_FILE.unlink()
     before = count_rows()
     response = client.post(reverse(f"certificates:{page}"), FORMS[page])
-    assert "is missing, and 1 private key here can be opened only with it" in text_of(response)
+    assert "is missing, and 1 secret here" in text_of(response)
     assert count_rows() == before
     assert not settings.MASTER_KEY_FILE.exists()
 
@@ -60,7 +60,7 @@ def test_an_upload_says_that_the_master_key_is_missing(
     issued = ca.issue(["new.example.org"])
     response = upload(issued.fullchain_pem, issued.key_pem)
     assert response.status_code == 200
-    assert "is missing, and 1 private key here" in text_of(response)
+    assert "is missing, and 1 secret here" in text_of(response)
 
 
 def test_a_key_that_waits_under_another_master_key_is_not_promised(

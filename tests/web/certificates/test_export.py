@@ -195,7 +195,7 @@ def test_a_key_that_is_not_here_cannot_be_asked_for(client: Client, ca: Throwawa
 
 def test_a_missing_master_key_is_said(client: Client, row: Certificate, settings: Any) -> None:
     settings.MASTER_KEY_FILE.unlink()
-    assert "is missing, and 1 private key" in text_of(export(client, row))
+    assert "is missing, and 1 secret here" in text_of(export(client, row))
     assert not events().exists()
 
 
