@@ -171,7 +171,11 @@ function refreshTimes() {
 }
 setInterval(refreshTimes, 20000);
 
-// Sorting: the headers of <table data-sortable> that have data-sort become buttons.
+// Sorting: the headers of <table data-sortable> that have data-sort become buttons. A row that
+// belongs to the one above (row-said, row-detail) stays below it. A table with an id keeps its order
+// when it is fetched anew.
+const sortedTables = new Map();
+
 function makeSortable(table) {
   for (const header of table.querySelectorAll("thead th[data-sort]")) {
     if (header.querySelector("button")) continue;
@@ -180,19 +184,30 @@ function makeSortable(table) {
     button.className = "sort-button";
     button.append(...header.childNodes);
     header.append(button);
-    button.addEventListener("click", () => sortBy(table, header));
+    button.addEventListener("click", () => {
+      const isAscending = header.getAttribute("aria-sort") === "ascending";
+      sortBy(table, header, isAscending ? "descending" : "ascending");
+    });
   }
+  const kept = sortedTables.get(table.id);
+  if (kept) sortBy(table, table.tHead.rows[0].cells[kept.column], kept.direction);
 }
 
-function sortBy(table, header) {
-  const direction = header.getAttribute("aria-sort") === "ascending" ? "descending" : "ascending";
+function sortBy(table, header, direction) {
+  if (table.id) sortedTables.set(table.id, { column: header.cellIndex, direction });
   for (const other of table.querySelectorAll("th[aria-sort]")) other.removeAttribute("aria-sort");
   header.setAttribute("aria-sort", direction);
   const body = table.tBodies[0];
-  const rows = [...body.rows].map((row) => [sortValue(row.cells[header.cellIndex], header), row]);
-  rows.sort(([a], [b]) => (typeof a === "number" ? a - b : a.localeCompare(b, root.lang)));
-  if (direction === "descending") rows.reverse();
-  body.append(...rows.map(([, row]) => row));
+  const groups = [];
+  for (const row of body.rows) {
+    if (groups.length && row.matches(".row-said, .row-detail")) groups.at(-1).rows.push(row);
+    else groups.push({ value: sortValue(row.cells[header.cellIndex], header), rows: [row] });
+  }
+  groups.sort(({ value: a }, { value: b }) =>
+    typeof a === "number" ? a - b : a.localeCompare(b, root.lang),
+  );
+  if (direction === "descending") groups.reverse();
+  body.append(...groups.flatMap(({ rows }) => rows));
 }
 
 function sortValue(cell, header) {
