@@ -105,8 +105,16 @@ CERTIFICATE_USE_FINDERS = [
 SEALED_STORES = [
     "mailadmin.certificates.rotation.PRIVATE_KEYS",
     "mailadmin.certificates.sealed_uploads.UPLOADS",
+    "mailadmin.acme.sealing.ACME_SECRETS",
     "mailadmin.notifications.sealing.WEBHOOK_SECRETS",
 ]
+
+# Who is asked for names ("address" or "address:port"); by default whom the system asks.
+DNS_RESOLVERS = _words("MAILADMIN_DNS_RESOLVERS", "")
+# Where authorities come to look at a challenge: 80 everywhere but in tests and the demo.
+ACME_HTTP_PORT = int(os.environ.get("MAILADMIN_ACME_HTTP_PORT", "80"))
+# An authority of your own may be in your network, and look up names that lead there.
+IS_PRIVATE_ACME_ALLOWED = _is_on("MAILADMIN_ACME_PRIVATE")
 
 AGENT_SOCKET = Path(os.environ.get("MAILADMIN_AGENT_SOCKET", paths.agent_socket(RUN_DIR)))
 # How often beat asks the agent to look at every port, in seconds.

@@ -179,11 +179,11 @@ SENTENCES: dict[str, StrPromise] = {
     # certificates.custody
     "custody.master_key_missing": ngettext_lazy(
         "The master key %(path)s is missing, and %(count)d secret here (a private key, the secret "
-        "of a webhook, or an upload that waits) can be opened only with it. Nothing was changed. "
-        "Put the file back from your backup.",
+        "of a webhook or of an access to DNS, or an upload that waits) can be opened only with it. "
+        "Nothing was changed. Put the file back from your backup.",
         "The master key %(path)s is missing, and %(count)d secrets here (private keys, secrets of "
-        "webhooks, uploads that wait) can be opened only with it. Nothing was changed. Put the "
-        "file back from your backup.",
+        "webhooks and of accesses to DNS, uploads that wait) can be opened only with it. Nothing "
+        "was changed. Put the file back from your backup.",
         "count",
     ),
     "custody.master_key_exposed": _(
