@@ -111,6 +111,8 @@ SEALED_STORES = [
 
 # Who is asked for names ("address" or "address:port"); by default whom the system asks.
 DNS_RESOLVERS = _words("MAILADMIN_DNS_RESOLVERS", "")
+# Where the servers of a zone answer: 53 everywhere but in tests and the demo.
+DNS_AUTHORITY_PORT = int(os.environ.get("MAILADMIN_DNS_PORT", "53"))
 # Where authorities come to look at a challenge: 80 everywhere but in tests and the demo.
 ACME_HTTP_PORT = int(os.environ.get("MAILADMIN_ACME_HTTP_PORT", "80"))
 # An authority of your own may be in your network, and look up names that lead there.
@@ -372,6 +374,8 @@ LOGGING = {
     "loggers": {
         name: {"level": "WARNING"}
         for name in ("celery.beat", "celery.worker.strategy", "celery.app.trace")
-    },
+    }
+    # What DNS providers are asked, and what they answer, holds the secrets of accounts there.
+    | {name: {"level": "CRITICAL"} for name in ("lexicon", "urllib3")},
     "root": {"handlers": ["console"], "level": os.environ.get("MAILADMIN_LOG_LEVEL", "INFO")},
 }

@@ -13,6 +13,14 @@ import pytest
 from mailadmin.agent import proving
 from mailadmin.sandbox import Sandbox
 from tests.integration.mail_host import MailHost
+from tests.nameservers import NameServers, run_name_servers
+
+
+@pytest.fixture(scope="session")
+def name_servers() -> Iterator[NameServers]:
+    """Yield name servers that the tests share; each test writes to names of its own."""
+    with run_name_servers() as servers:
+        yield servers
 
 
 @pytest.fixture(scope="session")
