@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mailadmin.certificates import selectors
-from mailadmin.certificates.models import CertificateSigningRequest
+from mailadmin.certificates.models import Certificate, CertificateSigningRequest
 from mailadmin.pki.bundle import KeySource, Parts, Verdict
 from mailadmin.pki.certificate import CertificateFacts, read_certificate
 from mailadmin.pki.csr import read_csr
@@ -33,13 +33,20 @@ def add_stored_certificate(parts: Parts) -> Parts:
         waiting = selectors.find_waiting_requests(key_ids)
         hints = [_about(csr, "csr.key_of_tracked") for csr in waiting if csr.is_key_elsewhere]
         return replace(parts, problems=(*parts.problems, *hints))
-    leaf = read_certificate(row.leaf_pem.encode())
+    certificates = read_stored(row)
+    leaf = certificates[0]
     told = Problem("key.completes_stored", Severity.INFO, params={"name": leaf.title})
     return replace(
         parts,
-        certificates=(leaf, *read_certificates(row.chain_pem.encode())),
+        certificates=certificates,
         problems=(*parts.problems, told),
     )
+
+
+def read_stored(certificate: Certificate) -> tuple[CertificateFacts, ...]:
+    """Return all that is here of a certificate: itself, its chain, a private root."""
+    above = (certificate.chain_pem + certificate.root_pem).encode()
+    return read_certificate(certificate.leaf_pem.encode()), *read_certificates(above)
 
 
 def add_answer(verdict: Verdict) -> Verdict:

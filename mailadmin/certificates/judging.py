@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from mailadmin.certificates import selectors
-from mailadmin.certificates.answering import add_answer, add_stored_certificate
+from mailadmin.certificates.answering import add_answer, add_stored_certificate, read_stored
 from mailadmin.certificates.bounded import BoundedReader
 from mailadmin.certificates.intermediates import find_issuers_of
 from mailadmin.certificates.known_keys import find_known_keys
+from mailadmin.certificates.models import Certificate
 from mailadmin.certificates.trust import find_trusted_roots
 from mailadmin.pki.bundle import Parts, Verdict, judge_bundle
 from mailadmin.pki.certificate import CertificateFacts
@@ -52,16 +53,28 @@ def judge_parts(parts: Parts, reader: BoundedReader, *, now: datetime) -> Verdic
     return add_answer(verdict)
 
 
-def judge_stored(
-    leaf: CertificateFacts, chain: Sequence[CertificateFacts], now: datetime
-) -> Verdict:
+def judge_stored(certificate: Certificate, now: datetime) -> Verdict:
     """Judge a certificate as it is stored: nothing is added to its chain, and its key is taken
     as being where it belongs.
     """
+    stored = read_stored(certificate)
     return judge_bundle(
-        Parts(certificates=(leaf, *chain)),
+        Parts(certificates=stored),
         now=now,
-        known_key_ids={leaf.public_key_id},
+        known_key_ids={stored[0].public_key_id},
+        roots=find_trusted_roots(),
+        known_keys=find_known_keys(),
+    )
+
+
+def judge_completed(certificate: Certificate, issuer: CertificateFacts, now: datetime) -> Verdict:
+    """Judge a stored certificate with an issuer that its chain lacked, and what else is known."""
+    certificates = (*read_stored(certificate), issuer)
+    return judge_bundle(
+        Parts(certificates=certificates),
+        now=now,
+        known_key_ids={certificates[0].public_key_id},
+        known_intermediates=_find_intermediates(certificates),
         roots=find_trusted_roots(),
         known_keys=find_known_keys(),
     )

@@ -66,7 +66,9 @@ class Calendar:
 def filter_certificates(wanted: ListFilter, *, now: datetime) -> QuerySet[Certificate]:
     """Return what the list shows, by urgency; deleted ones by when they were deleted."""
     if wanted.shown is Shown.DELETED:
-        rows = Certificate.objects.exclude(deleted_at=None).defer("leaf_pem", "chain_pem")
+        rows = Certificate.objects.exclude(deleted_at=None).defer(
+            "leaf_pem", "chain_pem", "root_pem"
+        )
         rows = rows.order_by("-deleted_at", "-pk")
     else:
         rows = list_certificates(now=now)
@@ -109,7 +111,7 @@ def _calendar_rows() -> QuerySet[Certificate]:
     return (
         rows.annotate(has_heir=Exists(heirs))
         .order_by("not_after", "pk")
-        .defer("leaf_pem", "chain_pem")
+        .defer("leaf_pem", "chain_pem", "root_pem")
     )
 
 

@@ -84,6 +84,8 @@ class Certificate(models.Model):
     fingerprint = models.CharField(max_length=64, unique=True)
     leaf_pem = models.TextField()
     chain_pem = models.TextField(blank=True)
+    # A private root that came along. It is never sent, but tells a whole chain from one with a gap.
+    root_pem = models.TextField(blank=True)
     common_name = models.CharField(max_length=255, blank=True)
     names: models.JSONField[list[str], list[str]] = models.JSONField(default=list)
     subject = models.TextField(blank=True)

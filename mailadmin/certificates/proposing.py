@@ -11,7 +11,6 @@ from mailadmin.certificates.models import Certificate
 from mailadmin.certificates.succession import Predecessors, find_predecessors
 from mailadmin.pki.bundle import Verdict
 from mailadmin.pki.certificate import CertificateProblem, read_certificate
-from mailadmin.pki.offered import read_certificates
 from mailadmin.pki.predecessor import compare_with_predecessor
 from mailadmin.pki.problems import Problem
 
@@ -51,8 +50,7 @@ def _compare(row: Certificate, verdict: Verdict, now: datetime) -> tuple[Problem
         return ()
     if verdict.leaf is None:
         return ()
-    chain = read_certificates(row.chain_pem.encode())
-    old_root = judge_stored(old, chain, now).anchor
+    old_root = judge_stored(row, now).anchor
     return tuple(
         compare_with_predecessor(old, verdict.leaf, old_root=old_root, new_root=verdict.anchor)
     )

@@ -73,7 +73,7 @@ def list_certificates(*, now: datetime) -> QuerySet[Certificate]:
             )
         )
         .order_by("urgency", "not_after", "pk")
-        .defer("leaf_pem", "chain_pem")
+        .defer("leaf_pem", "chain_pem", "root_pem")
     )
 
 
@@ -268,7 +268,7 @@ def find_answers(csr: CertificateSigningRequest) -> list[Certificate]:
         Certificate.objects.filter(public_key_id=csr.public_key_id)
         .select_related("replaces")
         .order_by("-not_before", "-pk")
-        .defer("leaf_pem", "chain_pem")[:_MOST_SHOWN]
+        .defer("leaf_pem", "chain_pem", "root_pem")[:_MOST_SHOWN]
     )
     return [row for row in rows if _was_answered_by(csr, row)]
 
@@ -295,7 +295,7 @@ def find_events(certificate: Certificate) -> list[AuditEvent]:
 def find_heirs(certificate: Certificate) -> list[Certificate]:
     """Return the certificates that took its place, newest first; deleted ones too."""
     rows = certificate.replaced_by.order_by("-not_before", "-pk")
-    return list(rows.defer("leaf_pem", "chain_pem")[:_MOST_SHOWN])
+    return list(rows.defer("leaf_pem", "chain_pem", "root_pem")[:_MOST_SHOWN])
 
 
 def find_related(certificate: Certificate) -> list[Certificate]:
@@ -307,7 +307,7 @@ def find_related(certificate: Certificate) -> list[Certificate]:
         Certificate.objects.filter(names=certificate.names)
         .exclude(pk=certificate.pk)
         .order_by("-not_before", "-pk")
-        .defer("leaf_pem", "chain_pem")[:_MOST_SHOWN]
+        .defer("leaf_pem", "chain_pem", "root_pem")[:_MOST_SHOWN]
     )
 
 
@@ -326,7 +326,7 @@ def find_companions(certificate: Certificate, now: datetime) -> list[Certificate
         .filter(key_description__istartswith=f"{other} ")
         .exclude(pk=certificate.pk)
         .order_by("-not_before", "-pk")
-        .defer("leaf_pem", "chain_pem")[:_MOST_SHOWN]
+        .defer("leaf_pem", "chain_pem", "root_pem")[:_MOST_SHOWN]
     )
     wanted = set(certificate.names)
     return sorted(

@@ -39,6 +39,7 @@ from mailadmin.pki.certificate import (
 from mailadmin.pki.keys import KeyKind, generate_key
 from mailadmin.pki.offered import read_certificates
 from mailadmin.pki.problems import Problem, Severity
+from mailadmin.pki.roots import Store
 
 _NAME_LENGTH = 255
 _SERIAL_LENGTH = 64
@@ -95,7 +96,9 @@ def store_certificate(
         csr.status = Status.ISSUED
         csr.save(update_fields=["status"])
         origin = Origin.REQUESTED
-    row, is_new = _get_or_insert(actor, leaf, verdict.chain_pem, origin, key)
+    row, is_new = _get_or_insert(
+        actor, leaf, verdict.chain_pem, origin, key, root_pem=_private_root_pem(verdict)
+    )
     before = _snapshot(row)
     _link(row, csr, predecessor)
     if verdict.private_key is not None:
@@ -138,6 +141,25 @@ def register_found_certificate(*, actor: Actor, leaf_pem: str, chain_pem: str = 
         row.save(update_fields=["deleted_at"])
         _record(actor, row, "certificate.found", after=_snapshot(row))
     return row
+
+
+@transaction.atomic
+def complete_chain(*, actor: Actor, certificate: Certificate, verdict: Verdict) -> bool:
+    """Give a stored certificate what the verdict found for its chain; return whether it was new.
+
+    Raises :class:`CertificateRefusedError` with ``certificate.deleted``.
+    """
+    row = Certificate.objects.select_for_update().get(pk=certificate.pk)
+    if row.deleted_at is not None:
+        raise _refusal("certificate.deleted", row, label=row.label)
+    before = _snapshot(row)
+    _take_chain(row, verdict)
+    after = _snapshot(row)
+    if before == after:
+        return False
+    row.save(update_fields=["chain_pem", "root_pem"])
+    _record(actor, row, "certificate.completed", before=before, after=after)
+    return True
 
 
 @transaction.atomic
@@ -205,7 +227,13 @@ def _take_key(verdict: Verdict, leaf: CertificateFacts) -> PrivateKey | None:
 
 
 def _get_or_insert(
-    actor: Actor, leaf: CertificateFacts, chain_pem: str, origin: Origin, key: PrivateKey | None
+    actor: Actor,
+    leaf: CertificateFacts,
+    chain_pem: str,
+    origin: Origin,
+    key: PrivateKey | None,
+    *,
+    root_pem: str = "",
 ) -> tuple[Certificate, bool]:
     """Return the locked row of this leaf, and whether it is new."""
     return Certificate.objects.select_for_update().get_or_create(
@@ -213,6 +241,7 @@ def _get_or_insert(
         defaults={
             "leaf_pem": leaf.pem,
             "chain_pem": chain_pem,
+            "root_pem": root_pem,
             "common_name": leaf.common_name[:_NAME_LENGTH],
             "names": list(leaf.names),
             "subject": leaf.subject,
@@ -252,16 +281,31 @@ def _complete(
     """Add to a known certificate what it lacked: its key, its chain, or its place in the list."""
     was_deleted, row.deleted_at = row.deleted_at is not None, None
     row.private_key = key or row.private_key
-    # A chain with a gap never replaces one that may be whole.
-    if verdict.chain and not (row.chain_pem and verdict.needs_confirmation):
-        row.chain_pem = verdict.chain_pem
+    _take_chain(row, verdict)
     after = _snapshot(row)
     if before == after:
         return StoreResult.KNOWN
-    row.save(update_fields=["deleted_at", "private_key", "chain_pem"])
+    row.save(update_fields=["deleted_at", "private_key", "chain_pem", "root_pem"])
     verb = "certificate.restored" if was_deleted else "certificate.completed"
     _record(actor, row, verb, before=before, after=after)
     return StoreResult.RESTORED if was_deleted else StoreResult.COMPLETED
+
+
+def _take_chain(row: Certificate, verdict: Verdict) -> None:
+    """Take the chain and the private root of the verdict, if they are no worse than those here.
+
+    A chain with a gap never replaces one that may be whole; it may make it longer.
+    """
+    is_longer = verdict.chain_pem.startswith(row.chain_pem)
+    if verdict.chain and (is_longer or not verdict.needs_confirmation):
+        row.chain_pem = verdict.chain_pem
+    row.root_pem = _private_root_pem(verdict) or row.root_pem
+
+
+def _private_root_pem(verdict: Verdict) -> str:
+    """Return the root of the chain, unless it is a public one, which is found again anyhow."""
+    is_public = verdict.trusted_by & {Store.SYSTEM, Store.MOZILLA}
+    return verdict.anchor.pem if verdict.anchor and not is_public else ""
 
 
 def _refusal(code: str, row: Certificate, **params: str) -> CertificateRefusedError:
@@ -274,6 +318,7 @@ def _snapshot(row: Certificate) -> dict[str, Any]:
         "names": row.names[:_NAMES_IN_EVENT],
         "origin": str(row.origin),
         "intermediates": row.chain_pem.count("-----BEGIN "),
+        "has_private_root": bool(row.root_pem),
         "is_key_here": row.private_key_id is not None,
         "is_deleted": row.deleted_at is not None,
         **({"replaces": name_predecessor(row.replaces)} if row.replaces else {}),

@@ -17,6 +17,7 @@ from mailadmin.accounts.mixins import ChangeRequiredMixin
 from mailadmin.audit.actors import Actor
 from mailadmin.certificates import listing, selectors, services
 from mailadmin.certificates.errors import CertificateRefusedError
+from mailadmin.certificates.fetching_issuers import find_offer
 from mailadmin.certificates.forms.listing import SHOWN_WORDS, parse_filter
 from mailadmin.certificates.judging import judge_stored
 from mailadmin.certificates.models import Certificate
@@ -57,12 +58,13 @@ def show_certificate(request: HttpRequest, pk: int) -> HttpResponse:
     )
     leaf = read_certificate(certificate.leaf_pem.encode())
     chain = read_certificates(certificate.chain_pem.encode())
-    verdict = judge_stored(leaf, chain, timezone.now())
+    verdict = judge_stored(certificate, timezone.now())
     context: dict[str, Any] = {
         "certificate": certificate,
         "leaf": leaf,
         "problems": _told_problems(certificate, verdict),
         "path_sentences": list(trust_sentences(verdict)),
+        "offer": None if certificate.deleted_at else find_offer(verdict),
         "links": draw_chain(verdict) or link_certificates(leaf, tuple(chain)),
         "csr": selectors.find_answered_request(certificate),
         "heirs": selectors.find_heirs(certificate),

@@ -6,21 +6,24 @@ from datetime import datetime
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import get_object_or_404, redirect
 from django.utils import timezone
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.views import View
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
+from django.views.decorators.http import require_POST
 
-from mailadmin.accounts.mixins import ChangeRequiredMixin
+from mailadmin.accounts.mixins import ChangeRequiredMixin, change_required
 from mailadmin.audit.actors import Actor
+from mailadmin.certificates import completing
 from mailadmin.certificates.authorities import find_unknown_root, trust_authority
 from mailadmin.certificates.errors import CertificateRefusedError
 from mailadmin.certificates.fetching import FetchProblem
 from mailadmin.certificates.fetching_issuers import fetch_issuer, find_offer
 from mailadmin.certificates.judging import judge_upload
 from mailadmin.certificates.master_key import CustodyProblem
+from mailadmin.certificates.models import Certificate
 from mailadmin.certificates.sealed_uploads import (
     KeptUpload,
     UploadGoneError,
@@ -82,6 +85,34 @@ class FetchIssuerView(_WaitingUploadView):
         messages.success(request, words % {"name": issuer.title, "address": address})
         verdict = judge_upload(completed.given, now=now, written=completed.written)
         return show_verdict(request, verdict, token, now)
+
+
+@require_POST
+@change_required
+def fetch_missing(request: HttpRequest, pk: int) -> HttpResponse:
+    """Fetch what the chain of a stored certificate lacks, from the address that its page showed."""
+    certificate = get_object_or_404(Certificate, pk=pk, deleted_at=None)
+    address = request.POST.get("address", "")
+    try:
+        issuer = completing.fetch_missing(
+            actor=Actor.from_request(request),
+            certificate=certificate,
+            address=address,
+            now=timezone.now(),
+        )
+    except FetchProblem as error:
+        messages.error(request, say(error.problem))
+    except CertificateRefusedError as error:
+        for problem in error.problems:
+            messages.error(request, say(problem))
+    else:
+        if issuer is not None:  # else pressed twice
+            words = _(
+                "“%(name)s” was fetched from %(address)s. Its signature fits, and it is sent with "
+                "the certificate once the changes are applied."
+            )
+            messages.success(request, words % {"name": issuer.title, "address": address})
+    return redirect(certificate)
 
 
 class TrustRootView(_WaitingUploadView):
