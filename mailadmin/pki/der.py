@@ -116,23 +116,6 @@ def begins_with_integer(der: bytes) -> bool:
     return der[start : start + 1] == bytes([INTEGER])
 
 
-def find_integers(der: bytes) -> Iterator[int]:
-    """Yield the INTEGERs of a structure and of all SEQUENCEs in it, up to the first malformed byte.
-
-    Every byte is looked at once at most, however deep the nesting.
-    """
-    at = 0
-    while at + 1 < len(der):
-        tag, start, length = der[at], at + 2, der[at + 1]
-        if length >= _LONG_FORM:
-            start += length - _LONG_FORM
-            length = int.from_bytes(der[at + 2 : start])
-        if tag == INTEGER:
-            yield int.from_bytes(der[start : start + length], signed=True)
-        # The content of a SEQUENCE comes next; anything else is stepped over.
-        at = start if tag == SEQUENCE else start + length
-
-
 def _read_header(content: bytes, at: int) -> tuple[int, int, int | None]:
     """Return the tag, where the content starts, and where it ends (``None``: left open)."""
     header = content[at : at + 2]

@@ -8,8 +8,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from enum import StrEnum
-from itertools import islice
-from math import prod
 from typing import Protocol
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -24,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from mailadmin.pki.der import find_integers, is_der
+from mailadmin.pki.der import SEQUENCE, DerError, is_der, read_element
 from mailadmin.pki.key_rules import (
     RSA_TOO_SMALL,
     UNKNOWN,
@@ -34,7 +32,9 @@ from mailadmin.pki.key_rules import (
     name_curve,
     rsa_problems,
 )
+from mailadmin.pki.pbe import TooSlowError, UnsupportedMethodError
 from mailadmin.pki.pem import PemBlock, decode_text, find_blocks
+from mailadmin.pki.pkcs8 import EncryptedKey, find_encrypted_key
 from mailadmin.pki.problems import Param, Problem, Severity
 from mailadmin.pki.weak_keys import weak_key_problems
 
@@ -54,13 +54,10 @@ KEY_LABELS = frozenset(
     }
 )
 _RSA_EXPONENT = 65537
-_MAX_ROUNDS = 2_000_000  # about a fifth of a second of PBKDF2, half a second of its elders
-_SCRYPT_NUMBERS = 3
 _WORDS = (
     ("nknown", "key.encryption_unsupported"),  # "unknown cipher", "Unknown ... algorithm"
     ("DEK-Info", "key.unreadable"),
 )
-_MAX_SCRYPT_COST = 2**21  # N x r x p: 256 MiB, 16 times what OpenSSL writes
 
 
 class KeyKind(StrEnum):
@@ -179,7 +176,10 @@ def load_private_key(pem_or_der: bytes, password: str | None = None) -> PrivateK
     ``key.unsupported``. A password that is not needed is ignored.
     """
     if is_der(pem_or_der):
-        return _load(load_der_private_key, pem_or_der, pem_or_der, password)
+        encrypted = find_encrypted_key(pem_or_der)
+        if encrypted is not None:
+            return _load_pkcs8(encrypted, password)
+        return _load(load_der_private_key, pem_or_der, password)
     for block in find_blocks(decode_text(pem_or_der)):
         if block.label in KEY_LABELS:
             return load_key_block(block, password)
@@ -193,8 +193,10 @@ def load_key_block(block: PemBlock, password: str | None = None) -> PrivateKey:
     if block.label == _OPENSSH_LABEL:
         raise _problem(UNSUPPORTED, key="OpenSSH")
     # In a traditional block the content is the ciphertext itself: no structure, only chance.
-    structure = block.content if block.label == _ENCRYPTED_LABEL else b""
-    return _load(load_pem_private_key, block.to_pem(), structure, password)
+    encrypted = find_encrypted_key(block.content) if block.label == _ENCRYPTED_LABEL else None
+    if encrypted is not None:
+        return _load_pkcs8(encrypted, password)
+    return _load(load_pem_private_key, block.to_pem(), password)
 
 
 class _Loader(Protocol):
@@ -203,7 +205,30 @@ class _Loader(Protocol):
     ) -> PrivateKeyTypes: ...
 
 
-def _load(load: _Loader, encoded: bytes, der: bytes, password: str | None) -> PrivateKey:
+def _load_pkcs8(key: EncryptedKey, password: str | None) -> PrivateKey:
+    """Open a key as a PKCS#12 file is opened, for ``cryptography`` knows fewer methods."""
+    if not password:
+        raise _problem("key.password_needed")
+    try:
+        plain = next((found for found in key.decrypt(password) if _is_structure(found)), None)
+    except TooSlowError:
+        raise _problem("key.encryption_too_slow") from None
+    except (UnsupportedMethodError, DerError):
+        raise _problem("key.encryption_unsupported") from None
+    if plain is None:
+        raise _problem("key.password_wrong")
+    return _load(load_der_private_key, plain, None)
+
+
+def _is_structure(content: bytes) -> bool:
+    """Tell whether this is no mere chance: one structure, from the first byte to the last."""
+    try:
+        return read_element(content).tag == SEQUENCE
+    except DerError:
+        return False
+
+
+def _load(load: _Loader, encoded: bytes, password: str | None) -> PrivateKey:
     try:
         key = load(encoded, None, unsafe_skip_rsa_key_validation=True)  # validated below
     except TypeError:  # is how cryptography says that the key is encrypted
@@ -216,8 +241,6 @@ def _load(load: _Loader, encoded: bytes, der: bytes, password: str | None) -> Pr
         return _validate(key)
     if not password:
         raise _problem("key.password_needed")
-    if _is_slow_to_open(der):
-        raise _problem("key.encryption_too_slow")
     return _validate(_load_encrypted(load, encoded, password.encode(errors="replace")))
 
 
@@ -231,19 +254,6 @@ def _load_encrypted(load: _Loader, encoded: bytes, password: bytes) -> PrivateKe
         words = str(error)
         code = next((code for word, code in _WORDS if word in words), "key.password_wrong")
     raise _problem(code)
-
-
-def _is_slow_to_open(der: bytes) -> bool:
-    """Tell whether an EncryptedPrivateKeyInfo asks for seconds of work or very much memory.
-
-    The numbers in its parameters are the rounds of PBKDF2 and its elders, or N, r and p of scrypt
-    (which takes 128 x N x r bytes); a traditional encrypted key has none.
-    """
-    numbers = list(islice(find_integers(der), _SCRYPT_NUMBERS))
-    is_scrypt_like = len(numbers) == _SCRYPT_NUMBERS
-    return max(numbers, default=0) > _MAX_ROUNDS or (
-        is_scrypt_like and prod(numbers) > _MAX_SCRYPT_COST
-    )
 
 
 def _validate(key: PrivateKeyTypes) -> PrivateKey:

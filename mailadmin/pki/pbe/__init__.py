@@ -9,7 +9,7 @@ No exception raised here holds a password, a key or what was decrypted.
 """
 
 from mailadmin.pki.pbe.ciphers import WrongPasswordError
-from mailadmin.pki.pbe.derivations import Passphrase, find_passphrases
+from mailadmin.pki.pbe.derivations import Passphrase, find_passphrases, spell_password
 from mailadmin.pki.pbe.schemes import (
     MacScheme,
     Scheme,
@@ -29,4 +29,5 @@ __all__ = [
     "find_passphrases",
     "parse_mac",
     "parse_scheme",
+    "spell_password",
 ]

@@ -26,15 +26,20 @@ EMPTY_PASSPHRASES = (Passphrase(_TERMINATOR, b""), Passphrase(b"", b""))
 def find_passphrases(password: str | None) -> tuple[Passphrase, ...]:
     """Return the ways in which programs encode a password; then those of writing none at all.
 
-    OpenSSL before 1.1.0 took each byte of UTF-8 for a letter. An empty password and no password
-    differ in PKCS#12, and each is written by some program.
+    An empty password and no password differ in PKCS#12, and each is written by some program.
     """
-    if not password:
-        return EMPTY_PASSPHRASES
+    return *(spell_password(password) if password else ()), *EMPTY_PASSPHRASES
+
+
+def spell_password(password: str) -> tuple[Passphrase, ...]:
+    """Return the ways in which programs encode a password.
+
+    OpenSSL before 1.1.0 took each byte of UTF-8 for a letter.
+    """
     plain = password.encode(errors="replace")
     texts = dict.fromkeys((password, plain.decode("latin-1")))
     wides = (text.encode("utf-16-be", errors="replace") + _TERMINATOR for text in texts)
-    return *(Passphrase(wide, plain) for wide in wides), *EMPTY_PASSPHRASES
+    return tuple(Passphrase(wide, plain) for wide in wides)
 
 
 @dataclass(frozen=True, slots=True)

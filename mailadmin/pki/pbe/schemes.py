@@ -24,10 +24,14 @@ from mailadmin.pki.pbe.derivations import (
     ScryptDerivation,
 )
 
-_MAX_ROUNDS = 2_000_000  # half a second of PBKDF2
-_MAX_OLD_ROUNDS = 1_000_000  # of its elders, which take as long
-_MAX_SCRYPT_COST = 2**21  # N x r x p: 256 MiB, 16 times what OpenSSL writes
+# What the fastest machine could not do in the time that an upload may take; what is below these is
+# for the caller to stop.
+_MAX_ROUNDS = 20_000_000  # of PBKDF2
+_MAX_OLD_ROUNDS = 10_000_000  # of its elders
+_MAX_SCRYPT_COST = 2**23  # N x r x p
+_MAX_SCRYPT_MEMORY = 2**21  # N x r: 256 MiB, 16 times what OpenSSL writes
 _MAX_KEY_BYTES = 128
+_LEAST_MAC_KEY_BYTES = 20
 
 _PBES2 = "1.2.840.113549.1.5.13"
 _PBKDF2 = "1.2.840.113549.1.5.12"
@@ -192,6 +196,8 @@ def _parse_pbes2(parameters: Element) -> _Pbes2:
     if len(iv) != cipher.block_bytes:
         raise DerError("an initialisation vector of another length")
     if _split_algorithm(cipher_id)[0] == _RC2_CBC and derivation.key_bytes:
+        if derivation.key_bytes < cipher.key_bytes:  # more bits count than there are
+            raise UnsupportedMethodError(_RC2_CBC)
         cipher = replace(cipher, key_bytes=derivation.key_bytes)
     return _Pbes2(derivation, cipher, iv)
 
@@ -199,8 +205,8 @@ def _parse_pbes2(parameters: Element) -> _Pbes2:
 def _parse_pbmac1(parameters: Element, expected: bytes) -> _Pbmac1:
     derivation_id, authentication = _take(parameters, 2)[:2]
     derivation = _parse_derivation(derivation_id)
-    if not derivation.key_bytes:
-        raise DerError("RFC 9579 asks for the length of the key")
+    if derivation.key_bytes < _LEAST_MAC_KEY_BYTES:  # 0 where it is not told
+        raise DerError("RFC 9579 asks for the length of the key, and for 20 bytes of it")
     return _Pbmac1(derivation, _read_hmac(authentication), expected)
 
 
@@ -219,7 +225,7 @@ def _parse_derivation(algorithm: Element) -> Pbkdf2Derivation | ScryptDerivation
     if oid == _SCRYPT:
         salt, *numbers = _take(parameters, 4)
         cost, block, lanes = (_read_count(number, _MAX_SCRYPT_COST) for number in numbers[:3])
-        if cost * block * lanes > _MAX_SCRYPT_COST:
+        if cost * block > _MAX_SCRYPT_MEMORY or cost * block * lanes > _MAX_SCRYPT_COST:
             raise TooSlowError
         length = next(iter(numbers[3:]), None)
         return ScryptDerivation(_octets(salt), cost, block, lanes, _read_key_bytes(length))

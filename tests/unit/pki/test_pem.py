@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailadmin.pki.der import find_integers, is_der
+from mailadmin.pki.der import is_der
 from mailadmin.pki.pem import PemBlock, armor, decode_text, find_blocks
 
 CONTENT = bytes(range(200))
@@ -138,13 +138,3 @@ def test_der_is_told_from_text(content: bytes) -> None:
 @pytest.mark.parametrize("content", [b"", b"0", b"0 s:CN=mail", b"00", b"-----BEGIN", b"\x31\x82"])
 def test_text_is_not_taken_for_der(content: bytes) -> None:
     assert not is_der(content)
-
-
-def test_integers_are_found_in_nested_sequences_but_not_in_other_fields() -> None:
-    inner = b"\x30\x81\x06\x02\x01\x05\x04\x01\x02"
-    assert list(find_integers(b"\x30\x0f" + inner + b"\x02\x02\x01\x00")) == [5, 256]
-
-
-@given(st.binary(max_size=200))
-def test_integers_can_be_looked_for_in_any_bytes(data: bytes) -> None:
-    assert len(list(find_integers(data))) <= len(data) // 2

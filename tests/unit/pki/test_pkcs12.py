@@ -301,9 +301,10 @@ def scrypt(cost: int, block: int, lanes: int, *more: bytes) -> bytes:
 @pytest.mark.parametrize(
     "algorithm",
     [
-        pbes2(10_000_000),
+        pbes2(20_000_001),
         scrypt(2**20, 8, 1),
         scrypt(2**30, 8, 1),
+        scrypt(2**14, 8, 2**7),
         seq(oid("2a864886f70d010c0106"), seq(octets(b"salt"), number(2**40))),
     ],
 )
@@ -374,6 +375,25 @@ def test_an_unknown_method_is_named(algorithm: bytes, method: str) -> None:
     content = read(file_of(locked_safe(algorithm, bytes(32))))
     assert codes(content) == ["pkcs12.unsupported"]
     assert content.problems[0].params == {"method": method}
+
+
+@pytest.mark.parametrize(
+    ("key_bytes", "code"), [(19, "pkcs12.unreadable"), (20, "pkcs12.password_wrong")]
+)
+def test_a_mac_key_shorter_than_rfc_9579_allows_is_refused(key_bytes: int, code: str) -> None:
+    sha256 = seq(oid("2a864886f70d0209"))
+    numbers = seq(octets(b"salt"), number(1), number(key_bytes), sha256)
+    method = seq(oid("2a864886f70d01050e"), seq(seq(oid(PBKDF2), numbers), sha256))
+    mac = seq(seq(method, octets(bytes(32))), octets(b""))
+    content = read(file_of(locked_safe(pbes2(), bytes(32)), mac=mac))
+    assert codes(content) == [code]
+
+
+def test_rc2_of_more_bits_than_its_key_has_is_no_method_that_anybody_knows() -> None:
+    derivation = seq(oid(PBKDF2), seq(octets(b"s"), number(1), number(16)))
+    rc2 = seq(oid("2a864886f70d0302"), seq(number(258), octets(bytes(8))))
+    algorithm = seq(oid(PBES2), seq(derivation, rc2))
+    assert codes(read(file_of(locked_safe(algorithm, bytes(32))))) == ["pkcs12.unsupported"]
 
 
 @pytest.mark.parametrize("length", [0, 15, 32])
