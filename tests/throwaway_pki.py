@@ -36,6 +36,8 @@ _OLD_HASHES = {
 _OLD_ALGORITHMS = {  # DER of sha1WithRSAEncryption, md5WithRSAEncryption and ecdsa-with-SHA1
     ("sha1", True): bytes.fromhex("300d06092a864886f70d0101050500"),
     ("md5", True): bytes.fromhex("300d06092a864886f70d0101040500"),
+    ("md4", True): bytes.fromhex("300d06092a864886f70d0101030500"),
+    ("md2", True): bytes.fromhex("300d06092a864886f70d0101020500"),
     ("sha1", False): bytes.fromhex("300906072a8648ce3d0401"),
 }
 
@@ -286,13 +288,16 @@ def _key_usage(usages: frozenset[str]) -> x509.KeyUsage:
 
 
 def weakly_signed_csr(key: PrivateKey, signature: str) -> bytes:
-    """Return a request as DER whose signature is right, but made with ``sha1`` or ``md5``."""
+    """Return a request as DER whose signature is right, but made with ``sha1`` or ``md5``.
+
+    For ``md4`` and ``md2``, which no library makes, that of ``md5`` is said to be one of theirs.
+    """
     if not isinstance(key, rsa.RSAPrivateKey):
         raise TypeError("only for RSA")
     name = common_name("mail.example.test")
     csr = x509.CertificateSigningRequestBuilder(name).sign(key, hashes.SHA256())
     signed, algorithm = csr.tbs_certrequest_bytes, _OLD_ALGORITHMS[signature, True]
-    value = key.sign(signed, padding.PKCS1v15(), _OLD_HASHES[signature])
+    value = key.sign(signed, padding.PKCS1v15(), _OLD_HASHES.get(signature, _OLD_HASHES["md5"]))
     return encode_der(0x30, signed + algorithm + encode_der(0x03, b"\0" + value))
 
 

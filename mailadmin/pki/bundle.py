@@ -28,6 +28,7 @@ from mailadmin.pki.certificate import CertificateFacts, certificate_problem, jud
 from mailadmin.pki.chain import MISSING_INTERMEDIATE, chain_problems, order_chain
 from mailadmin.pki.facts import load_x509, read_public_key
 from mailadmin.pki.keys import PrivateKey, describe_key, public_key_id
+from mailadmin.pki.malformed import MALFORMED
 from mailadmin.pki.parts import FileFound, Found, Parts, count_found, read_parts
 from mailadmin.pki.problems import Problem, Severity, has_errors
 from mailadmin.pki.roots import NO_ROOTS, Roots
@@ -113,7 +114,7 @@ def judge_bundle(
     whose private half others have.
     """
     keys = {public_key_id(key): key for key in parts.private_keys}
-    known = _Keys(keys, known_key_ids, key_ids_elsewhere)
+    known = _Keys({*keys, *parts.refused_key_ids}, known_key_ids, key_ids_elsewhere)
     leaf, choice_problems = _choose_leaf(parts, known)
     if leaf is None:
         lone = _lone_key_problems(keys.values(), known_keys)
@@ -193,7 +194,8 @@ def _choose_leaf(parts: Parts, keys: _Keys) -> tuple[CertificateFacts | None, li
             return max(candidates, key=lambda facts: (facts.not_before, facts.fingerprint)), []
     if certificates:
         return None, [_naming("bundle.no_leaf", certificates)]
-    if has_errors(parts.problems) and not parts.private_keys:
+    is_malformed = any(problem.code == MALFORMED for problem in parts.problems)
+    if is_malformed or (has_errors(parts.problems) and not parts.private_keys):
         return None, []  # what was given could not be read, and that has been said
     return None, [Problem("bundle.no_certificate")]
 

@@ -13,9 +13,20 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import AttributeOID, NameOID
 
-from mailadmin.pki.der import begins_with_integer, is_der
+from mailadmin.pki.der import (
+    BIT_STRING,
+    CONTEXT_0,
+    INTEGER,
+    SEQUENCE,
+    DerError,
+    begins_with_integer,
+    is_der,
+    read_element,
+)
 from mailadmin.pki.facts import (
     CERTIFICATE_LABELS,
+    MAX_TITLE,
+    UNREADABLE,
     CertificateProblem,
     read_basic_constraints,
     read_certificate,
@@ -24,9 +35,10 @@ from mailadmin.pki.facts import (
 from mailadmin.pki.keys import KEY_LABELS, PrivateKey, describe_key, key_problems, public_key_id
 from mailadmin.pki.names import NameProblem, normalize_san
 from mailadmin.pki.pem import armor, decode_text, find_blocks
-from mailadmin.pki.problems import Param, Problem
+from mailadmin.pki.problems import Param, Problem, Severity
 from mailadmin.pki.weak_keys import key_digest
 from mailadmin.pki.x509_fields import (
+    OLD_ALGORITHMS,
     alternative_names,
     choose_hash,
     read_attribute,
@@ -37,7 +49,9 @@ from mailadmin.pki.x509_fields import (
 CSR_LABEL = "CERTIFICATE REQUEST"
 CSR_LABELS = frozenset({CSR_LABEL, "NEW CERTIFICATE REQUEST"})
 MAX_CSR_BYTES = 64 * 1024  # a hundred names of the greatest length take less than half of it
-WEAK_HASHES = frozenset({"md5", "sha1"})
+WEAK_HASHES = frozenset({"md2", "md4", "md5", "sha1"})
+_SIGNED_TAGS = [SEQUENCE, SEQUENCE, BIT_STRING]
+_REQUEST_TAGS = [INTEGER, SEQUENCE, SEQUENCE, CONTEXT_0]
 MAX_COMMON_NAME = 64  # characters; RFC 5280, appendix A.1
 
 
@@ -95,6 +109,11 @@ class CsrFacts:
     asks_for_stapling: bool = False
     has_challenge_password: bool = False
     der: bytes = field(default=b"", repr=False, compare=False)
+
+    @property
+    def title(self) -> str:
+        """The name people know it by: its common name, else its first name, else its subject."""
+        return (self.common_name or next(iter(self.names), "") or self.subject)[:MAX_TITLE]
 
     @property
     def pem(self) -> str:
@@ -160,7 +179,8 @@ def read_csr(pem: bytes) -> CsrFacts:
     """Read the first request of a PEM text, or a DER one, and check its own signature.
 
     Raises :class:`CsrProblem` with ``csr.unreadable``, ``csr.signature_wrong``, or
-    ``csr.weak_signature`` for one signed with a hash that authorities refuse.
+    ``csr.weak_signature`` for one signed with a hash that authorities refuse; if they refuse its
+    key as well, with that, for a new key makes a new request.
     """
     try:
         csr = x509.load_der_x509_csr(_der_of(pem))
@@ -172,10 +192,28 @@ def read_csr(pem: bytes) -> CsrFacts:
     except Exception:  # parsers raise many types for hostile input, and all mean the same
         raise _problem("csr.unreadable") from None
     if hash_name in WEAK_HASHES:  # which cryptography does not verify
+        errors = (item for item in facts.key_problems if item.severity is Severity.ERROR)
+        error = next(errors, None)
+        if error is not None:
+            raise _problem(error.code, **{"name": facts.title, **error.params})
         raise _problem("csr.weak_signature", hash=hash_name)
     if not is_signed:
         raise _problem("csr.signature_wrong")
     return facts
+
+
+def is_request(der: bytes) -> bool:
+    """Tell whether bytes have the shape of a request (RFC 2986, section 4), well-formed or not."""
+    try:
+        parts = read_element(der).expect(SEQUENCE).children()
+        tags = [field.tag for field in parts[0].children()]
+    except (DerError, IndexError):
+        return False
+    # The attributes should be there, even if none are; a list of revocations has a time there.
+    return [part.tag for part in parts] == _SIGNED_TAGS and tags in (
+        _REQUEST_TAGS[:3],
+        _REQUEST_TAGS,
+    )
 
 
 def read_foreign_csr(content: bytes) -> CsrFacts:
@@ -208,8 +246,9 @@ def _refuse_other_der(content: bytes) -> None:
         raise _problem("csr.is_key")
     try:
         read_certificate(content)
-    except CertificateProblem:
-        return
+    except CertificateProblem as error:
+        if error.problem.code == UNREADABLE:
+            return
     raise _problem("csr.is_certificate")
 
 
@@ -226,11 +265,16 @@ def _facts_of(csr: x509.CertificateSigningRequest) -> CsrFacts:
         extended_key_usages=read_extended_key_usages(csr.extensions),
         asks_to_be_ca=read_basic_constraints(csr.extensions).ca,
         asks_for_stapling=_asks_for_stapling(csr.extensions),
-        has_challenge_password=any(
-            attribute.oid == AttributeOID.CHALLENGE_PASSWORD for attribute in csr.attributes
-        ),
+        has_challenge_password=_has_challenge_password(csr),
         der=csr.public_bytes(Encoding.DER),
     )
+
+
+def _has_challenge_password(csr: x509.CertificateSigningRequest) -> bool:
+    try:
+        return any(attribute.oid == AttributeOID.CHALLENGE_PASSWORD for attribute in csr.attributes)
+    except ValueError:  # of several values, which only this attribute is met with
+        return True
 
 
 def _asks_for_stapling(extensions: x509.Extensions) -> bool:
@@ -246,7 +290,7 @@ def _hash_name(csr: x509.CertificateSigningRequest) -> str:
     try:
         algorithm = csr.signature_hash_algorithm
     except UnsupportedAlgorithm:
-        return ""
+        return OLD_ALGORITHMS.get(csr.signature_algorithm_oid.dotted_string, "")
     return algorithm.name if algorithm else ""
 
 

@@ -46,7 +46,7 @@ def judge_csr(facts: CsrFacts, known_keys: KnownKeys = NO_KNOWN_KEYS) -> list[Pr
 
     ``known_keys`` are those whose private half others have.
     """
-    title = _title(facts)
+    title = facts.title
     return [
         *(
             Problem(item.code, item.severity, params={"name": title, **item.params})
@@ -55,10 +55,6 @@ def judge_csr(facts: CsrFacts, known_keys: KnownKeys = NO_KNOWN_KEYS) -> list[Pr
         *_name_problems(facts, title),
         *_wish_problems(facts),
     ]
-
-
-def _title(facts: CsrFacts) -> str:
-    return (facts.common_name or next(iter(facts.names), "") or facts.subject)[:MAX_TITLE]
 
 
 def _name_problems(facts: CsrFacts, title: str) -> Iterator[Problem]:
@@ -95,7 +91,7 @@ def compare_with_answer(asked: CsrFacts, leaf: CertificateFacts) -> list[Problem
     A name under a wildcard that came is not missing, for clients accept it.
     """
     if asked.public_key_id != leaf.public_key_id:
-        return [_warn("csr.other_key", name=_title(asked), asked=asked.key, came=leaf.key)]
+        return [_warn("csr.other_key", name=asked.title, asked=asked.key, came=leaf.key)]
     wanted = usable_names(asked)
     missing = [name for name in wanted if not is_covered(name, leaf.names)]
     added = [name for name in leaf.names if name not in wanted]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -16,6 +17,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsag
 from mailadmin.pki.der import is_der
 from mailadmin.pki.key_rules import UNKNOWN, describe_raw_key, is_odd_form
 from mailadmin.pki.keys import describe_key, public_key_id
+from mailadmin.pki.malformed import explain_unreadable
 from mailadmin.pki.pem import armor, decode_text, find_blocks
 from mailadmin.pki.problems import Param, Problem, Severity
 from mailadmin.pki.raw_fields import SAN_OID, RawFields, read_raw, with_only
@@ -26,6 +28,7 @@ from mailadmin.pki.x509_fields import (
     to_printable,
 )
 
+UNREADABLE = "certificate.unreadable"
 CERTIFICATE_LABELS = frozenset({"CERTIFICATE", "X509 CERTIFICATE"})
 
 MAX_TITLE = 100  # characters; more only a hostile certificate has
@@ -33,9 +36,9 @@ _MAX_ADDRESSES = 4
 _MAX_ADDRESS = 500  # characters
 _WEB_SCHEMES = ("http://", "https://")
 
-# What an extension makes its reader raise; a TypeError is that of a name constraint with an address
-# but no mask, the last that of an EDI party name or an X.400 address.
-_UNREADABLE = (ValueError, TypeError, x509.UnsupportedGeneralNameType)
+# What a malformed extension makes its reader raise; a TypeError is that of a name constraint with
+# an address but no mask.
+_MALFORMED = (ValueError, TypeError)
 
 _USAGE_NAMES = {
     ExtendedKeyUsageOID.SERVER_AUTH: "serverAuth",
@@ -145,12 +148,15 @@ def certificate_problem(
 def read_certificate(data: bytes) -> CertificateFacts:
     """Read the first certificate of a PEM text, or a DER one.
 
-    Raises :class:`CertificateProblem` with ``certificate.unreadable``, and nothing else.
+    Raises :class:`CertificateProblem` with ``certificate.unreadable`` for what is no certificate,
+    or with what is wrong with one, as :mod:`malformed` finds it; and nothing else.
     """
+    der = _der_of(data)
     try:
-        return _read_facts(x509.load_der_x509_certificate(_der_of(data)))
+        return _read_facts(x509.load_der_x509_certificate(der))
     except Exception:
-        raise CertificateProblem(Problem("certificate.unreadable")) from None
+        problem = explain_unreadable(der) or Problem(UNREADABLE)
+        raise CertificateProblem(problem) from None
 
 
 def load_x509(facts: CertificateFacts) -> x509.Certificate:
@@ -162,7 +168,8 @@ def _der_of(data: bytes) -> bytes:
     if is_der(data):
         return data
     blocks = find_blocks(decode_text(data))
-    return next(block.content or b"" for block in blocks if block.label in CERTIFICATE_LABELS)
+    contents = (block.content for block in blocks if block.label in CERTIFICATE_LABELS)
+    return next(contents, None) or b""
 
 
 def _read_facts(certificate: x509.Certificate) -> CertificateFacts:
@@ -218,21 +225,30 @@ def _read_extensions(
 ) -> tuple[x509.Extensions, tuple[str, ...]]:
     """Return the extensions, and the identifiers of those that cannot be read.
 
-    One that is malformed, or comes twice, costs itself and not the whole certificate.
+    One that is malformed, or comes twice, costs itself and not the whole certificate. An EDI party
+    name or an X.400 address among the alternative names is neither: the library has no words for
+    it, and nobody asks for such a name.
     """
     try:
         return certificate.extensions, ()
-    except (*_UNREADABLE, x509.DuplicateExtension):
+    except (*_MALFORMED, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         pass
     der = certificate.public_bytes(Encoding.DER)
     readable: dict[str, x509.Extension[x509.ExtensionType]] = {}
     unreadable = []
+    counts = Counter(extension.oid for extension in raw.extensions)
     for extension in raw.extensions:
         alone = x509.load_der_x509_certificate(with_only(der, extension))
         try:
-            readable[extension.oid] = next(iter(alone.extensions))
-        except _UNREADABLE:
+            found = next(iter(alone.extensions))
+        except x509.UnsupportedGeneralNameType:
+            if extension.oid != SAN_OID:
+                unreadable.append(extension.oid)
+        except _MALFORMED:
             unreadable.append(extension.oid)
+        else:
+            if counts[extension.oid] == 1:  # of two, which would count?
+                readable[extension.oid] = found
     return x509.Extensions(list(readable.values())), tuple(unreadable)
 
 

@@ -54,6 +54,8 @@ KEY_LABELS = frozenset(
     }
 )
 _RSA_EXPONENT = 65537
+_RSA_PSS = bytes.fromhex("06092a864886f70d01010a")  # the algorithm of a PKCS#8 key, in DER
+_ALGORITHM_WITHIN = 24  # bytes from its beginning: two lengths, the version, and the algorithm
 _WORDS = (
     ("nknown", "key.encryption_unsupported"),  # "unknown cipher", "Unknown ... algorithm"
     ("DEK-Info", "key.unreadable"),
@@ -71,11 +73,15 @@ class KeyKind(StrEnum):
 
 
 class KeyProblem(ValueError):  # noqa: N818 - the word is shared with Problem
-    """A private key that cannot be used. ``problem`` says why, without any secret."""
+    """A private key that cannot be used. ``problem`` says why, without any secret.
 
-    def __init__(self, problem: Problem) -> None:
+    ``public_key_id`` tells whose it is, if it could be read.
+    """
+
+    def __init__(self, problem: Problem, public_key_id: str = "") -> None:
         super().__init__(problem.code)
         self.problem = problem
+        self.public_key_id = public_key_id
 
 
 _DRAW: dict[KeyKind, Callable[[], PrivateKey]] = {
@@ -179,7 +185,7 @@ def load_private_key(pem_or_der: bytes, password: str | None = None) -> PrivateK
         encrypted = find_encrypted_key(pem_or_der)
         if encrypted is not None:
             return _load_pkcs8(encrypted, password)
-        return _load(load_der_private_key, pem_or_der, password)
+        return _load(load_der_private_key, pem_or_der, pem_or_der, password)
     for block in find_blocks(decode_text(pem_or_der)):
         if block.label in KEY_LABELS:
             return load_key_block(block, password)
@@ -196,7 +202,7 @@ def load_key_block(block: PemBlock, password: str | None = None) -> PrivateKey:
     encrypted = find_encrypted_key(block.content) if block.label == _ENCRYPTED_LABEL else None
     if encrypted is not None:
         return _load_pkcs8(encrypted, password)
-    return _load(load_pem_private_key, block.to_pem(), password)
+    return _load(load_pem_private_key, block.to_pem(), block.content, password)
 
 
 class _Loader(Protocol):
@@ -217,7 +223,7 @@ def _load_pkcs8(key: EncryptedKey, password: str | None) -> PrivateKey:
         raise _problem("key.encryption_unsupported") from None
     if plain is None:
         raise _problem("key.password_wrong")
-    return _load(load_der_private_key, plain, None)
+    return _load(load_der_private_key, plain, plain, None)
 
 
 def _is_structure(content: bytes) -> bool:
@@ -228,7 +234,7 @@ def _is_structure(content: bytes) -> bool:
         return False
 
 
-def _load(load: _Loader, encoded: bytes, password: str | None) -> PrivateKey:
+def _load(load: _Loader, encoded: bytes, der: bytes, password: str | None) -> PrivateKey:
     try:
         key = load(encoded, None, unsafe_skip_rsa_key_validation=True)  # validated below
     except TypeError:  # is how cryptography says that the key is encrypted
@@ -238,10 +244,18 @@ def _load(load: _Loader, encoded: bytes, password: str | None) -> PrivateKey:
     except ValueError:
         raise _problem("key.unreadable") from None
     if key is not None:
+        _refuse_rsa_pss(key, der)
         return _validate(key)
     if not password:
         raise _problem("key.password_needed")
     return _validate(_load_encrypted(load, encoded, password.encode(errors="replace")))
+
+
+def _refuse_rsa_pss(key: PrivateKeyTypes, der: bytes) -> None:
+    """Refuse a key that says it may sign by PSS only (RFC 4055), which the library overlooks."""
+    if isinstance(key, rsa.RSAPrivateKey) and _RSA_PSS in der[:_ALGORITHM_WITHIN]:
+        problem = Problem("key.rsa_pss", params={"key": f"RSA-PSS {key.key_size}"})
+        raise KeyProblem(problem, public_key_id(key))
 
 
 def _load_encrypted(load: _Loader, encoded: bytes, password: bytes) -> PrivateKeyTypes:
@@ -274,7 +288,7 @@ def _validate(key: PrivateKeyTypes) -> PrivateKey:
             return key.private_numbers().private_key()
         except ValueError:
             raise _problem("key.unreadable") from None
-    raise KeyProblem(refusals[0])
+    raise KeyProblem(refusals[0], public_key_id(key))
 
 
 def _problem(code: str, **params: Param) -> KeyProblem:

@@ -52,7 +52,8 @@ from mailadmin.pki.raw_fields import (
 from mailadmin.pki.x509_fields import ADDRESS_LENGTHS, decode_name, to_printable
 
 _NAMES_SHOWN = 3
-_UNUSABLE = "certificate.unusable_names"
+_ODD_LOOKED_AT = 100
+_UNUSABLE, _ODD_IDN = "certificate.unusable_names", "certificate.names_idn_invalid"
 _ERRORS = frozenset({"certificate.wildcard_public_suffix", "certificate.names_control_characters"})
 # No label of the host name is looked into when it has this shape, which nearly all have.
 _PLAIN = re.compile(
@@ -71,7 +72,8 @@ def san_problems(facts: CertificateFacts, raw: RawFields) -> Iterator[Problem]:
         is_any_usable = is_any_usable or not code
         if code:
             found.setdefault(code, []).append(name)
-    if not is_any_usable:
+    odd = found.get(_ODD_IDN, [])[:_ODD_LOOKED_AT]
+    if not is_any_usable and not any(map(_is_old_idn, odd)):
         yield certificate_problem("certificate.no_usable_name", facts)
     for code, names in sorted(found.items()):
         severity = Severity.ERROR if code in _ERRORS else Severity.WARNING
@@ -107,7 +109,7 @@ def _judge_name(name: str) -> str:
         ("certificate.names_underscore", "_" in name),
         ("certificate.wildcard_misplaced", "*" in host and name != "*"),
         ("certificate.wildcard_public_suffix", name == "*" or _is_wildcard_suffix(name)),
-        ("certificate.names_idn_invalid", "xn--" in host and not _is_idn(host)),
+        (_ODD_IDN, "xn--" in host and not _is_idn(host)),
         (_UNUSABLE, not is_usable_san(name)),
     ):
         if is_found:
@@ -129,6 +131,21 @@ def _is_idn(host: str) -> bool:
     except UnicodeError:
         return False
     return True
+
+
+def _is_old_idn(name: str) -> bool:
+    """Tell whether an internationalised name is one of IDNA 2003, which newer rules do not know.
+
+    Clients compare it letter by letter (RFC 9525, section 6.3), and authorities may sign it (BR
+    7.1.2.7.12: any Punycode).
+    """
+    host = name.removeprefix(WILDCARD)
+    if not _PLAIN.fullmatch(host) or len(host) > MAX_NAME_LENGTH:
+        return False
+    try:
+        return bool(host.encode().decode("idna"))
+    except UnicodeError:
+        return False
 
 
 def _subject_problems(facts: CertificateFacts, raw: RawFields) -> Iterator[Problem]:

@@ -37,6 +37,7 @@ from mailadmin.pki.key_rules import UNKNOWN, is_odd_form, raw_key_problems
 from mailadmin.pki.keys import key_problems
 from mailadmin.pki.problems import Problem, Severity
 from mailadmin.pki.raw_fields import MAX_EXTENSIONS, RawFields, read_raw
+from mailadmin.pki.x509_fields import OLD_ALGORITHMS
 
 _VERSION_3 = 3
 _LONGEST_SERIAL = 20  # octets
@@ -78,7 +79,6 @@ _EXTENSION_NAMES = {
         (ExtensionOID.TLS_FEATURE, "tlsFeature"),
     )
 }
-_OLD_ALGORITHMS = {"1.2.840.113549.1.1.2": "md2", "1.2.840.113549.1.1.3": "md4"}  # with RSA
 _RARE_ALGORITHMS = {
     SignatureAlgorithmOID.ED25519.dotted_string: "Ed25519",
     SignatureAlgorithmOID.ED448.dotted_string: "Ed448",
@@ -174,7 +174,7 @@ def _key_problems(facts: CertificateFacts, raw: RawFields) -> Iterator[Problem]:
 def _signature_problems(facts: CertificateFacts) -> Iterator[Problem]:
     """Judge how the certificate is signed. Not for roots: nobody verifies theirs."""
     algorithm = load_x509(facts).signature_algorithm_oid.dotted_string
-    name = _OLD_ALGORITHMS.get(algorithm, facts.signature_hash)
+    name = OLD_ALGORITHMS.get(algorithm, facts.signature_hash)
     rare = _RARE_ALGORITHMS.get(algorithm) or ("" if name in _GOOD_HASHES else name)
     if name in _WEAK_HASHES:
         yield certificate_problem("certificate.weak_signature", facts, hash=name)

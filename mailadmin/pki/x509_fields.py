@@ -18,6 +18,8 @@ from mailadmin.pki.raw_fields import TAG_DNS_NAME, TAG_IP_ADDRESS, read_san_entr
 MAX_NAMES = 100  # what public authorities accept in one certificate
 _BIG_CURVE_BITS = 384
 ADDRESS_LENGTHS = (4, 16)
+# Signatures with RSA that cryptography has no name for.
+OLD_ALGORITHMS = {"1.2.840.113549.1.1.2": "md2", "1.2.840.113549.1.1.3": "md4"}
 
 
 def alternative_names(names: Sequence[str]) -> x509.SubjectAlternativeName:

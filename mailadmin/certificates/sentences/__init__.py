@@ -82,6 +82,9 @@ def _words(problem: Problem) -> dict[str, object]:
     if "field" in problem.params:
         field = str(problem.params["field"])
         words["field_words"] = _FIELDS.get(field, field)
+    if "fault" in problem.params:
+        fault = str(problem.params["fault"])
+        words["fault_words"] = certificates.FAULTS.get(fault, fault) % words
     if "kind" in problem.params:
         kind = str(problem.params["kind"])
         words["kind_words"], words["advice"] = uploads.KINDS.get(kind, (kind, ""))

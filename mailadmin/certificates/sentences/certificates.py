@@ -15,6 +15,11 @@ SENTENCES: dict[str, StrPromise] = {
     "certificate.unreadable": _(
         "This is not a certificate, or it is damaged. Copy it again, with its BEGIN and END lines."
     ),
+    # pki.malformed
+    "certificate.malformed": _(
+        "Part %(part)s holds a certificate that no mail program can read: %(fault_words)s. Ask the "
+        "authority for a new one, made by another program."
+    ),
     "certificate.expired": _(
         "The certificate for %(name)s expired on %(not_after)s: mail programs refuse it. Get a "
         "new one from the authority and upload that."
@@ -231,4 +236,17 @@ SENTENCES: dict[str, StrPromise] = {
         "check; the others refuse it. Ask the authority for one signed with RSA or ECDSA and "
         "SHA-256."
     ),
+}
+
+# What is wrong with a certificate that cannot be read; see pki.malformed.Fault.
+FAULTS: dict[str, StrPromise] = {
+    "version": _("it says that it is of X.509 version %(detail)s, and there are only 1, 2 and 3"),
+    "algorithm": _("how it is signed is not told in the way that this method demands"),
+    "name": _("a name in it is not written in letters that a name may have"),
+    "time": _("a time in it is not written as a time"),
+    "extension": _(
+        "its extension %(detail)s says in so many words that it is not critical, where strict "
+        "programs allow no word"
+    ),
+    "form": _("it has the outline of a certificate, but what is in it is not in the form of one"),
 }

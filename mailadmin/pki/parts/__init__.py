@@ -16,6 +16,7 @@ bundle.garbage              error, or   part; only a warning when other parts we
 bundle.foreign              the same    part, kind: of another program's file, as in ``formats``
 zip.nested                  the same    part, member
 bundle.block_unreadable     error       part, line, label
+certificate.malformed       error       part, fault, detail: as in ``malformed``
 bundle.file_unreadable      error       part, kind: ``pkcs7``
 bundle.block_ignored        info        label, count
 bundle.several_keys         warning     count

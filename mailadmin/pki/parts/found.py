@@ -43,10 +43,14 @@ class FileFound:
 
 @dataclass(frozen=True)
 class Parts:
-    """What an upload holds, in the order found. ``requests`` counts signing requests."""
+    """What an upload holds, in the order found. ``requests`` counts signing requests.
+
+    ``refused_key_ids`` are the public key ids of private keys that no mail server can use.
+    """
 
     certificates: tuple[CertificateFacts, ...] = ()
     private_keys: tuple[PrivateKey, ...] = field(default=(), repr=False)
+    refused_key_ids: frozenset[str] = frozenset()
     requests: int = 0
     problems: tuple[Problem, ...] = ()
     files: tuple[FileFound, ...] = ()

@@ -12,8 +12,9 @@ from mailadmin.pki.certificate import (
     CertificateProblem,
     read_certificate,
 )
-from mailadmin.pki.csr import CSR_LABEL, CSR_LABELS, CsrProblem, read_csr
+from mailadmin.pki.csr import CSR_LABEL, CSR_LABELS, is_request
 from mailadmin.pki.der import DerError, Element, is_der, read_element, read_elements, to_der
+from mailadmin.pki.facts import UNREADABLE
 from mailadmin.pki.keys import (
     KEY_LABELS,
     KeyProblem,
@@ -84,6 +85,7 @@ class _Reader:
         self._password = password
         self._certificates: list[CertificateFacts] = []
         self._keys: list[PrivateKey] = []
+        self._refused_key_ids: set[str] = set()
         self._ignored: Counter[str] = Counter()
         # What is an error when nothing else was understood, and else only a warning.
         self._leftovers: list[Problem] = []
@@ -139,6 +141,7 @@ class _Reader:
         return Parts(
             certificates=tuple(self._certificates),
             private_keys=tuple(keys.values()),
+            refused_key_ids=frozenset(self._refused_key_ids - {""}),
             requests=self._count_requests(),
             problems=tuple(self._problems),
             files=tuple(self._files),
@@ -233,10 +236,10 @@ class _Reader:
             return self._read_key(lambda: load_key_block(block, self._password)) or (
                 not block.headers and self._read_key(lambda: load_private_key(content))
             )
-        if label in CERTIFICATE_LABELS and self._read_certificate(content):
+        if label in CERTIFICATE_LABELS and self._read_certificate(place, content):
             return True
         if label == _TRUSTED_LABEL:
-            return self._read_certificate(_first_element(content))
+            return self._read_certificate(place, _first_element(content))
         if self._read_container(place, content):
             return True
         if label in CERTIFICATE_LABELS or label in _CONTAINER_LABELS:
@@ -247,7 +250,7 @@ class _Reader:
     def _read_structure(self, place: _Place, der: bytes) -> bool:
         return (
             self._read_container(place, der)
-            or self._read_certificate(der)
+            or self._read_certificate(place, der)
             or self._read_request(der)
             or self._read_key(lambda: load_private_key(der, self._password))
         )
@@ -277,7 +280,7 @@ class _Reader:
         if not certificates:  # a message, encrypted or signed
             self._ignore(_PKCS7_LABEL)
         for der in certificates:
-            if self._may_read_block() and not self._read_certificate(der):
+            if self._may_read_block() and not self._read_certificate(place, der):
                 self._complain_at(place, "bundle.file_unreadable", kind=str(FileKind.PKCS7))
 
     def _read_pkcs12(self, place: _Place, element: Element) -> None:
@@ -285,7 +288,7 @@ class _Reader:
         self._pass_on(place, content.problems)
         self._times_read += 1
         for der in content.certificates:
-            if self._may_read_block() and not self._read_certificate(der):
+            if self._may_read_block() and not self._read_certificate(place, der):
                 self._complain_at(place, "pkcs12.unreadable")
         for der in content.keys:
             self._read_packed_key(place, der)
@@ -296,18 +299,19 @@ class _Reader:
         if not self._read_key(lambda: load_private_key(der)):
             self._complain_at(place, "pkcs12.unreadable")
 
-    def _read_certificate(self, der: bytes) -> bool:
+    def _read_certificate(self, place: _Place, der: bytes) -> bool:
         try:
             self._certificates.append(read_certificate(der))
-        except CertificateProblem:
-            return False
+        except CertificateProblem as error:
+            if error.problem.code == UNREADABLE:
+                return False
+            self._complain_at(place, error.problem.code, **error.problem.params)
         self._times_read += 1
         return True
 
     def _read_request(self, der: bytes) -> bool:
-        try:
-            read_csr(der)
-        except CsrProblem:
+        """Recognise a request, whatever may be wrong with it: none is what belongs here."""
+        if not is_request(der):
             return False
         self._ignore(CSR_LABEL)
         return True
@@ -326,6 +330,7 @@ class _Reader:
             if error.problem.code == "key.unreadable":
                 return False
             self._add(error.problem)
+            self._refused_key_ids.add(error.public_key_id)
         else:
             self._keys.append(key)
         self._times_read += 1

@@ -71,6 +71,7 @@ PARAMS: dict[str, dict[str, Param]] = {
     "key.missing": {"name": "mail.example.org"},
     "key.unused": {"name": "mail.example.org"},
     "certificate.unreadable": {},
+    "certificate.malformed": {"part": 1, "fault": "version", "detail": 8},
     "certificate.expired": {"name": "mail.example.org", "not_after": "2026-11-24T11:59:59+00:00"},
     "certificate.not_yet_valid": {
         "name": "mail.example.org",

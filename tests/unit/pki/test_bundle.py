@@ -7,9 +7,11 @@ from datetime import UTC, datetime, timedelta
 from itertools import product
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
+    NoEncryption,
     PrivateFormat,
 )
 from hypothesis import given
@@ -353,3 +355,19 @@ def test_any_upload_gets_a_verdict_that_holds_together(inputs: list[bytes]) -> N
         assert public_key_id(verdict.private_key) == verdict.leaf.public_key_id
     severities = [problem.severity for problem in verdict.problems]
     assert severities == sorted(severities, key=list(Severity).index)
+
+
+def test_a_key_of_a_refused_kind_still_tells_which_certificate_is_meant() -> None:
+    """Of an authority too, so that the admin hears all that is wrong with it."""
+    key = ec.generate_private_key(ec.SECP256K1())
+    below = CA.add_authority("Odd Authority", CA.root, key=key)
+    content = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+    verdict = judge(below.pem, content)
+
+    assert verdict.leaf is not None
+    assert verdict.leaf.title == "Odd Authority"
+    assert verdict.private_key is None
+    codes = [found.code for found in verdict.problems]
+    assert {"key.curve_unsupported", "certificate.is_ca"} <= set(codes)
+    assert not {"key.missing", "key.mismatch", "bundle.no_leaf"} & set(codes)

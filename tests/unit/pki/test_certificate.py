@@ -32,6 +32,7 @@ from mailadmin.pki.keys import KeyKind, public_key_id
 from mailadmin.pki.names import NameProblem, is_covered
 from mailadmin.pki.pem import armor
 from mailadmin.pki.problems import Problem, Severity
+from mailadmin.pki.raw_fields import encode
 from tests.throwaway_pki import (
     CLIENT_AUTH,
     SERVER_AUTH,
@@ -42,6 +43,7 @@ from tests.throwaway_pki import (
     sign_certificate,
     small_rsa_key,
 )
+from tests.unit.pki.handmade import USE, make, replace_field
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 CA = ThrowawayCa(now=NOW)
@@ -525,3 +527,23 @@ def test_a_certificate_with_its_own_name_but_another_key_is_not_self_signed() ->
         not_after=NOW,
     )
     assert not read_certificate(certificate.public_bytes(Encoding.DER)).is_self_signed
+
+
+def test_an_authority_twice_over_is_none() -> None:
+    """One says so and the other may not: none of both counts."""
+    constraints = bytes.fromhex("300f0603551d130101ff040530030101ff")
+    twice = encode(0xA3, encode(0x30, constraints * 2))
+    assert make(change=replace_field(7, encode(0xA3, encode(0x30, constraints)))).is_ca
+    facts = make(change=replace_field(7, twice))
+    assert not facts.is_ca
+    assert facts.unreadable_extensions == ()
+
+
+def test_forms_of_names_that_the_library_has_no_words_for_are_no_fault() -> None:
+    """An ediPartyName among the alternative names (RFC 5280, section 4.2.1.6) names no host."""
+    party = encode(0xA5, encode(0xA1, encode(0x0C, b"somebody")))
+    names = ("2.5.29.17", encode(0x30, party + encode(0x82, b"mail.example.org")), False)
+    facts = make(USE, names)
+    assert (facts.names, facts.unreadable_extensions) == (("mail.example.org",), ())
+    elsewhere = ("2.5.29.18", encode(0x30, party), False)
+    assert make(USE, elsewhere).unreadable_extensions == ("2.5.29.18",)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import ExtensionOID, NameOID
+from cryptography.x509.oid import AttributeOID, ExtensionOID, NameOID
 from hypothesis import example, given
 from hypothesis import strategies as st
 
@@ -16,6 +18,7 @@ from mailadmin.pki.csr import (
     CsrSubject,
     build_csr,
     fitting_common_name,
+    is_request,
     read_csr,
     read_foreign_csr,
     subject_problems,
@@ -24,7 +27,16 @@ from mailadmin.pki.keys import KeyKind, public_key_id
 from mailadmin.pki.names import NameProblem
 from mailadmin.pki.pem import armor
 from mailadmin.pki.problems import Problem
-from tests.throwaway_pki import ThrowawayCa, draw_key, weakly_signed_csr
+from mailadmin.pki.raw_fields import encode
+from tests.throwaway_pki import (
+    ThrowawayCa,
+    as_version_1,
+    common_name,
+    draw_key,
+    small_rsa_key,
+    weakly_signed_csr,
+)
+from tests.unit.pki.handmade import NOW
 
 KEY = draw_key()
 FULL = CsrSubject(
@@ -295,12 +307,58 @@ def test_a_key_beside_the_request_is_not_looked_at() -> None:
     assert read_foreign_csr(CERTIFICATE.key_pem + pem) == read_csr(pem)
 
 
-@pytest.mark.parametrize("hash_name", ["sha1", "md5"])
+@pytest.mark.parametrize("hash_name", ["sha1", "md5", "md4", "md2"])
 def test_a_hash_that_can_be_forged_is_named(hash_name: str) -> None:
     with pytest.raises(CsrProblem) as refused:
         read_csr(weakly_signed_csr(draw_key(KeyKind.RSA_2048), hash_name))
     assert refused.value.problem.code == "csr.weak_signature"
     assert refused.value.problem.params["hash"] == hash_name
+
+
+def test_a_key_that_nobody_signs_is_told_before_the_hash() -> None:
+    """A new request would need a new key all the same."""
+    with pytest.raises(CsrProblem) as refused:
+        read_csr(weakly_signed_csr(small_rsa_key(), "sha1"))
+    problem = refused.value.problem
+    assert (problem.code, problem.params["name"]) == ("key.rsa_too_small", "mail.example.test")
+
+
+def test_a_challenge_password_of_several_values_is_one() -> None:
+    """RFC 2985, section 5.4.1 allows one."""
+    request = x509.CertificateSigningRequestBuilder(common_name("mail.example.org"))
+    signed = request.add_attribute(AttributeOID.CHALLENGE_PASSWORD, b"sesame").sign(
+        KEY, hashes.SHA256()
+    )
+    one = encode(0x31, encode(0x0C, b"sesame"))
+    two = encode(0x31, encode(0x0C, b"a") + encode(0x0C, b"ses"))
+    assert signed.tbs_certrequest_bytes.count(one) == 1
+    assert len(one) == len(two)
+    whole = signed.tbs_certrequest_bytes.replace(one, two)
+    assert isinstance(KEY, ec.EllipticCurvePrivateKey)
+    signature = encode(0x03, b"\0" + KEY.sign(whole, ec.ECDSA(hashes.SHA256())))
+    algorithm = bytes.fromhex("300a06082a8648ce3d040302")
+
+    facts = read_csr(encode(0x30, whole + algorithm + signature))
+
+    assert facts.has_challenge_password
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\x30\x00", encode(0x30, b"\x02"), CERTIFICATE_DER, encode(0x30, encode(0x30, b""))],
+)
+def test_what_has_not_the_shape_of_a_request_is_none(content: bytes) -> None:
+    assert not is_request(content)
+
+
+def test_a_version_1_certificate_and_a_list_of_revocations_are_no_requests() -> None:
+    assert is_request(VALID)
+    list_of = x509.CertificateRevocationListBuilder(
+        issuer_name=common_name("CA"), last_update=NOW, next_update=NOW + timedelta(1)
+    ).sign(KEY, hashes.SHA256())
+    assert not is_request(list_of.public_bytes(Encoding.DER))
+    certificate = x509.load_der_x509_certificate(CERTIFICATE_DER)
+    assert not is_request(as_version_1(certificate, KEY).public_bytes(Encoding.DER))
 
 
 def test_a_signature_of_an_unknown_kind_is_not_believed() -> None:

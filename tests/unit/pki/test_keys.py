@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import traceback
+from collections.abc import Callable
 from itertools import product
 
 import pytest
@@ -41,6 +42,8 @@ from mailadmin.pki.keys import (
     public_key_id,
 )
 from mailadmin.pki.pem import armor, find_blocks
+from mailadmin.pki.problems import Problem
+from mailadmin.pki.raw_fields import read_element, split
 from tests.throwaway_pki import draw_key, encode_der, small_rsa_key
 
 PASSWORD = "correct horse"
@@ -396,3 +399,30 @@ def test_the_algorithm_of_a_key_is_known_by_its_description(
     description: str, algorithm: KeyAlgorithm | None
 ) -> None:
     assert algorithm_of(description) is algorithm
+
+
+def as_rsa_pss(key: rsa.RSAPrivateKey) -> bytes:
+    """Return a PKCS#8 key that says it may sign by PSS only (RFC 4055, section 1.2)."""
+    plain = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    version, algorithm, numbers = split(read_element(plain, 0).content)
+    assert algorithm.whole == bytes.fromhex("300d06092a864886f70d0101010500")
+    pss = bytes.fromhex("300b06092a864886f70d01010a")
+    return encode_der(0x30, version.whole + pss + numbers.whole)
+
+
+@pytest.mark.parametrize("wrap", [bytes, lambda der: armor("PRIVATE KEY", der)])
+def test_an_rsa_key_for_pss_only_is_called_so(wrap: Callable[[bytes], bytes]) -> None:
+    key = draw_key(KeyKind.RSA_2048)
+    assert isinstance(key, rsa.RSAPrivateKey)
+    with pytest.raises(KeyProblem) as refused:
+        load_private_key(wrap(as_rsa_pss(key)))
+    assert refused.value.problem == Problem("key.rsa_pss", params={"key": "RSA-PSS 2048"})
+    assert refused.value.public_key_id == public_key_id(key)
+
+
+def test_a_refused_key_tells_whose_it_is() -> None:
+    key = ec.generate_private_key(ec.SECP256K1())
+    content = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    with pytest.raises(KeyProblem) as refused:
+        load_private_key(content)
+    assert refused.value.public_key_id == public_key_id(key)

@@ -158,3 +158,13 @@ def test_a_name_in_no_known_letters_makes_the_san_unreadable() -> None:
     found = judge(make(san(GOOD, b"b\xfccher.example"), USE))
     assert set(found) == {"certificate.extension_unreadable", "certificate.names_not_ascii"}
     assert found["certificate.names_not_ascii"].params["names"] == "b\ufffdcher.example"
+
+
+def test_a_name_of_idna_2003_is_odd_but_matches() -> None:
+    """Clients compare it letter by letter; 2003 allowed the star that 2008 does not."""
+    for name in (b"xn--k4h.ws", b"*.xn--k4h.ws"):
+        assert judged(name, subject="Mail") == {
+            "certificate.names_idn_invalid": Severity.WARNING,
+        }
+    long = b".".join([b"xn--k4h", *[b"a" * 60] * 5])
+    assert "certificate.no_usable_name" in judged(long, subject="Mail")
