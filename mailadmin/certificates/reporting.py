@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from mailadmin.certificates.verdicts import describe_verdict, draw_chain
 from mailadmin.pki.bundle import Verdict
 from mailadmin.pki.certificate import CertificateFacts
 from mailadmin.pki.names import display_name
-from mailadmin.pki.parts import MAX_CONTAINER_BYTES
+from mailadmin.pki.parts import MAX_CONTAINER_BYTES, FileFound
 from mailadmin.pki.problems import Problem, Severity
 
 EXIT_ACCEPTED, EXIT_REFUSED, EXIT_UNREADABLE = 0, 1, 2
@@ -75,8 +76,14 @@ def verdict_as_dict(verdict: Verdict, proposal: Proposal | None = None) -> dict[
         "root": _root_as_dict(verdict),
         "key": {"matches": verdict.key_matches, "source": str(verdict.key_source)},
         "replaces": _predecessor_as_dict(proposal),
+        "files": [_file_as_dict(file) for file in verdict.files],
         "weak_key_checks": weak_key_checks(),
     }
+
+
+def _file_as_dict(file: FileFound) -> dict[str, Any]:
+    """Return what a file given turned out to be; they are counted from 1, as in the sentences."""
+    return {"part": file.part, "kind": str(file.kind), "found": asdict(file.found)}
 
 
 def _predecessor_as_dict(proposal: Proposal | None) -> dict[str, Any] | None:
@@ -127,6 +134,7 @@ def refusal_as_dict(code: str, message: str) -> dict[str, Any]:
         "root": None,
         "key": {"matches": False, "source": "missing"},
         "replaces": None,
+        "files": [],
         "weak_key_checks": {"made": [], "not_made": []},
     }
 

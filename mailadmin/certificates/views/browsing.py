@@ -26,10 +26,13 @@ from mailadmin.certificates.verdicts import draw_chain, link_certificates, trust
 from mailadmin.pki.bundle import Verdict
 from mailadmin.pki.certificate import read_certificate
 from mailadmin.pki.keys import KeyAlgorithm, algorithm_of
+from mailadmin.pki.names import both_forms
 from mailadmin.pki.offered import read_certificates
 from mailadmin.pki.problems import Problem, Severity
 
 PAGE_SIZE = 50
+
+_MANY_NAMES = 100  # more are not found by looking
 
 
 @require_safe
@@ -61,6 +64,7 @@ def show_certificate(request: HttpRequest, pk: int) -> HttpResponse:
     verdict = judge_stored(certificate, timezone.now())
     context: dict[str, Any] = {
         "certificate": certificate,
+        **_names_context(certificate, request.GET.get("name", "").strip()),
         "leaf": leaf,
         "problems": _told_problems(certificate, verdict),
         "path_sentences": list(trust_sentences(verdict)),
@@ -73,6 +77,16 @@ def show_certificate(request: HttpRequest, pk: int) -> HttpResponse:
         "events": selectors.find_events(certificate),
     }
     return render(request, "certificates/detail.html", context)
+
+
+def _names_context(certificate: Certificate, wanted: str) -> dict[str, Any]:
+    """Return the names to show: all, or those that contain a text, in either of their forms."""
+    every, text = certificate.names, wanted.casefold()
+    return {
+        "names": [name for name in every if text in both_forms(name).casefold()] if text else every,
+        "wanted": wanted,
+        "has_many_names": len(every) > _MANY_NAMES,
+    }
 
 
 def _pair_context(certificate: Certificate) -> dict[str, Any]:

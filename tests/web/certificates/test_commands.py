@@ -77,6 +77,8 @@ def test_an_accepted_certificate_is_told_in_json_and_nothing_is_stored(
     assert code == 0
     assert verdict["accepted"] is True
     assert verdict["needs_confirmation"] is False
+    assert [file["part"] for file in verdict["files"]] == list(range(1, len(verdict["files"]) + 1))
+    assert sum(file["found"]["leaves"] for file in verdict["files"]) == 1
     assert verdict["key"] == {"matches": True, "source": "uploaded"}
     assert verdict["root"] is None
     assert verdict["leaf"]["names"] == ["mail.example.org", "xn--bcher-kva.example"]

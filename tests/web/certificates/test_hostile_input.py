@@ -12,11 +12,14 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
+from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
+from cryptography.x509 import load_pem_x509_certificate
 from django.test import Client
 from django.urls import reverse
 
 from mailadmin.certificates.models import Certificate, PrivateKey
-from mailadmin.pki.keys import KeyKind, generate_key
+from mailadmin.pki.keys import KeyKind, generate_key, load_private_key
+from mailadmin.pki.parts import MAX_TEXT_BYTES
 from tests.throwaway_pki import ThrowawayCa, common_name, sign_certificate
 from tests.unit.pki.test_keys import pbkdf2_key
 from tests.web.certificates.conftest import Upload, store, text_of, token_in
@@ -145,6 +148,40 @@ def test_a_certificate_with_as_many_names_as_fit_is_shown_legibly(
     detail = text_of(client.get(Certificate.objects.get().get_absolute_url()))
     assert time.monotonic() - begin < LIMIT
     assert "and 1988 more" in detail
+
+
+def test_ten_thousand_names_in_a_container_are_saved_and_found(
+    ca: ThrowawayCa, upload: Upload, client: Client
+) -> None:
+    """The certificate is larger than a text may be that is uploaded."""
+    issued = ca.issue([f"h{number}.example.org" for number in range(10_000)], days=60)
+    assert len(issued.cert_pem) > MAX_TEXT_BYTES
+    container = serialize_key_and_certificates(
+        b"many",
+        load_private_key(issued.key_pem),
+        load_pem_x509_certificate(issued.cert_pem),
+        [ca.intermediates[0].certificate],
+        NoEncryption(),
+    )
+    begin = time.process_time()
+    response = upload(container)
+    assert "and 9992 more names" in text_of(response)
+    assert time.process_time() - begin < LIMIT
+    begin = time.process_time()
+    assert upload(token=token_in(response), save="1").status_code == 302
+    assert time.process_time() - begin < LIMIT
+    address = Certificate.objects.get().get_absolute_url()
+    begin = time.process_time()
+    page = text_of(client.get(address))
+    assert time.process_time() - begin < LIMIT
+    assert "10000 names." in page
+    assert "and 9988 more" in page
+    found = text_of(client.get(address, {"name": "H1234."}))
+    assert "1 of 10000 names contains “H1234.”" in found
+    assert found.count('<li class="exact">') == 1
+    nothing = text_of(client.get(address, {"name": "<b>"}))
+    assert "0 of 10000 names contain “&lt;b&gt;”" in nothing
+    assert time.process_time() - begin < 2 * LIMIT
 
 
 def test_texts_of_a_certificate_are_shown_as_text(
