@@ -94,7 +94,12 @@ def judge_handover(old: Certificate, new: Certificate, now: datetime) -> list[Pr
     Empty also where there is no companion, or where the successor is it.
     """
     companion = old.companion
-    if companion is None or companion.pk == new.pk:
+    return [] if companion is None else judge_beside(new, companion, now)
+
+
+def judge_beside(new: Certificate, companion: Certificate, now: datetime) -> list[Problem]:
+    """Return what speaks against a successor's standing beside the companion of the old one."""
+    if companion.pk == new.pk:
         return []
     # That the companion is the old one's is the point.
     taken = ("pairing.taken", companion.fingerprint)

@@ -27,6 +27,8 @@ class Plan(models.Model):
 
     server = models.ForeignKey(MailServer, on_delete=models.CASCADE, related_name="plans")
     state_digest = models.CharField(max_length=64)
+    # The public part of what it is for, if that is not simply what is wanted.
+    state: models.JSONField[Json | None, Json | None] = models.JSONField(null=True)
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED)
     # The agent's digest over the host's real files and the state; Apply must show it again.
     digest = models.CharField(max_length=64, blank=True)
@@ -58,10 +60,11 @@ class Deployment(models.Model):
         FAILED = "failed"
 
     class Kind(models.TextChoices):
-        """Why the state was asked for."""
+        """Why the state was asked for. ``SWAP``: one certificate alone, without what is pending."""
 
         BASELINE = "baseline"
         APPLY = "apply"
+        SWAP = "swap"
 
     server = models.ForeignKey(MailServer, on_delete=models.CASCADE, related_name="deployments")
     # Counts per server; what people call "generation 41".
@@ -77,6 +80,8 @@ class Deployment(models.Model):
     state_digest = models.CharField(max_length=64)
     # The public part of the desired state: no keys, no PEM.
     state: models.JSONField[Json, Json] = models.JSONField(default=dict)
+    # Which certificate takes the place of which, as ``swapping.Swap`` writes it.
+    swap: models.JSONField[Json | None, Json | None] = models.JSONField(null=True)
     changes: models.JSONField[list[Json], list[Json]] = models.JSONField(default=list)
     files: models.JSONField[list[Json], list[Json]] = models.JSONField(default=list)
     requested_by = models.CharField(max_length=150)

@@ -21,14 +21,16 @@ def running_plan(server: MailServer, state_digest: str) -> Plan | None:
     """Return the plan for this state that is still being answered."""
     waiting = [Plan.Status.QUEUED, Plan.Status.RUNNING]
     since = timezone.now() - timedelta(seconds=60)
-    plans = server.plans.filter(state_digest=state_digest, status__in=waiting)
+    plans = server.plans.filter(state_digest=state_digest, state__isnull=True, status__in=waiting)
     return plans.filter(created_at__gt=since).order_by("-pk").first()
 
 
 def latest_plan(server: MailServer, state_digest: str) -> Plan | None:
     """Return the newest plan for this state that is not too old to be believed."""
     since = timezone.now() - PLAN_AGE
+    # One with a state of its own belongs to a deployment that is not the reviewer's.
     plans = server.plans.filter(state_digest=state_digest, created_at__gt=since)
+    plans = plans.filter(state__isnull=True)
     last_applied = server.deployments.order_by("-number").values_list("requested_at", flat=True)
     last = last_applied.first()
     if last is not None:
@@ -87,6 +89,13 @@ def unfinished_deployment(server: MailServer) -> Deployment | None:
     """Return the deployment that waits or runs."""
     unfinished = [Deployment.Status.QUEUED, Deployment.Status.RUNNING]
     return server.deployments.filter(status__in=unfinished).order_by("number").first()
+
+
+def unfinished_swaps(server: MailServer) -> list[Deployment]:
+    """Return the deployments of one certificate alone that wait or run."""
+    unfinished = [Deployment.Status.QUEUED, Deployment.Status.RUNNING]
+    rows = server.deployments.filter(kind=Deployment.Kind.SWAP, status__in=unfinished)
+    return list(rows.order_by("number"))
 
 
 def last_deployment(server: MailServer) -> Deployment | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 
@@ -19,7 +19,13 @@ from mailadmin.certificates.services import register_found_certificate
 from mailadmin.deployments import selectors, tasks
 from mailadmin.deployments.models import Deployment, Plan, ProbeRun
 from mailadmin.deployments.runner import HostReport, look_at_host
-from mailadmin.listeners.selectors import applied_state, desired_state, pending_changes
+from mailadmin.deployments.runner.swapping import Swap, swapped_state
+from mailadmin.listeners.selectors import (
+    applied_state,
+    changes_between,
+    desired_state,
+    pending_changes,
+)
 from mailadmin.listeners.services.editing import create_listeners
 from mailadmin.listeners.services.restoring import restore_state
 from mailadmin.mailconf.state import DesiredState
@@ -85,6 +91,48 @@ def _queue_deployment(actor: Actor, server: MailServer, plan: Plan, reason: str)
         state=state.as_dict(),
         changes=[change.as_dict() for change in pending_changes(server)],
         files=plan.files,
+        requested_by=actor.name,
+        actor=asdict(actor),
+        reason=reason[:300],
+        request_id=actor.request_id,
+    )
+    _record_deployment(actor, deployment, "deployment.requested")
+    transaction.on_commit(lambda: tasks.send(tasks.run_deployment, deployment.pk))
+    return deployment
+
+
+@transaction.atomic
+def request_certificate_swap(
+    *,
+    actor: Actor,
+    server: MailServer,
+    old: Certificate,
+    new: Certificate,
+    reason: str = "",
+    keeps_old_for: Sequence[str] = (),
+) -> Deployment:
+    """Queue one certificate alone in the place of another; all else that is pending stays so.
+
+    It is planned, applied and proven when it is its turn, and one that is under way already is
+    returned. ``keeps_old_for`` are host names that are to go on being shown the old one. Raises
+    :class:`ChangeRefusedError` if the old one is not served or one of them was deleted.
+    """
+    server = lock_server(server)
+    swap = Swap(old.fingerprint, new.fingerprint, sorted(set(keeps_old_for)))
+    unfinished = selectors.unfinished_swaps(server)
+    already = next((item for item in unfinished if item.swap == swap.as_dict()), None)
+    if already:
+        return already
+    state = swapped_state(server, swap)
+    changes = changes_between(applied_state(server), state)
+    deployment = Deployment.objects.create(
+        server=server,
+        number=next_number(server),
+        kind=Deployment.Kind.SWAP,
+        state_digest=state.digest,
+        state=state.as_dict(),
+        swap=swap.as_dict(),
+        changes=[change.as_dict() for change in changes],
         requested_by=actor.name,
         actor=asdict(actor),
         reason=reason[:300],

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
@@ -20,6 +21,7 @@ from mailadmin.audit.services import record_event
 from mailadmin.deployments.models import Deployment, DeploymentStep
 from mailadmin.deployments.runner.asking import agent_of, with_material
 from mailadmin.deployments.runner.probing import record_look
+from mailadmin.deployments.runner.swapping import plan_swap, want_what_was_swapped
 from mailadmin.mailconf import proof
 from mailadmin.mailconf.state import DesiredState
 from mailadmin.pki.problems import Problem
@@ -37,6 +39,7 @@ _STATUS = {
     Outcome.REFUSED: Deployment.Status.FAILED,
     Outcome.FAILED: Deployment.Status.FAILED,
 }
+_Answer = TypeVar("_Answer")
 _VERBS = {
     Deployment.Status.SUCCEEDED: "deployment.succeeded",
     Deployment.Status.ROLLED_BACK: "deployment.rolled_back",
@@ -52,6 +55,8 @@ def run_deployment(deployment_id: int) -> bool:
     if deployment.is_finished:
         return True
     try:
+        if deployment.kind == Deployment.Kind.SWAP and not deployment.plan_digest:
+            _patiently(deployment, lambda: plan_swap(deployment))
         report = _follow(deployment)
     except AgentError as error:
         report = ApplyReport(Outcome.FAILED, (), problem=error.problem)
@@ -68,6 +73,8 @@ def _claim(deployment_id: int) -> bool:
     """Turn queued into running by compare-and-set. A row that runs already is followed too."""
     now = timezone.now()
     queued = Deployment.objects.filter(pk=deployment_id, status=Deployment.Status.QUEUED)
+    if _must_wait(deployment_id):
+        return False
     try:
         with transaction.atomic():
             queued.update(status=Deployment.Status.RUNNING, started_at=now, heartbeat_at=now)
@@ -77,18 +84,38 @@ def _claim(deployment_id: int) -> bool:
     return True
 
 
+def _must_wait(deployment_id: int) -> bool:
+    """Tell whether a swap has another before it: it is planned for what that one leaves."""
+    swap = Deployment.objects.filter(
+        pk=deployment_id, kind=Deployment.Kind.SWAP, status=Deployment.Status.QUEUED
+    ).first()
+    if swap is None:
+        return False
+    unfinished = [Deployment.Status.QUEUED, Deployment.Status.RUNNING]
+    earlier = swap.server.deployments.filter(number__lt=swap.number, status__in=unfinished)
+    return earlier.exists()
+
+
 def _follow(deployment: Deployment) -> ApplyReport:
     """Ask the agent, and ask again while it is away: it knows how far it came."""
     state = with_material(DesiredState.from_dict(deployment.state))
+    return _patiently(
+        deployment,
+        lambda: agent_of(deployment.server).apply(
+            state,
+            digest=deployment.plan_digest,
+            deployment_id=str(deployment.uuid),
+            on_step=lambda event: _keep_step(deployment, event),
+        ),
+    )
+
+
+def _patiently(deployment: Deployment, ask: Callable[[], _Answer]) -> _Answer:
+    """Return what the agent says, asked again for a while where it is away."""
     given_up_at = time.monotonic() + _PATIENCE
     while True:
         try:
-            return agent_of(deployment.server).apply(
-                state,
-                digest=deployment.plan_digest,
-                deployment_id=str(deployment.uuid),
-                on_step=lambda event: _keep_step(deployment, event),
-            )
+            return ask()
         except AgentError as error:
             if error.problem.code not in _UNREACHABLE or time.monotonic() > given_up_at:
                 raise
@@ -142,6 +169,7 @@ def _close(deployment: Deployment, report: ApplyReport) -> bool:
         state = DesiredState.from_dict(deployment.state)
         # Pending changes are measured against this from now on.
         MailServer.objects.filter(pk=deployment.server_id).update(applied_state=state.as_dict())
+        want_what_was_swapped(deployment)
     _record(deployment, status, report)
     return True
 

@@ -8,6 +8,7 @@ from mailadmin.agent.protocol import AgentError
 from mailadmin.deployments.models import Plan
 from mailadmin.deployments.runner.asking import agent_of, with_material
 from mailadmin.listeners.selectors import desired_state
+from mailadmin.mailconf.state import DesiredState
 from mailadmin.pki.problems import Problem
 
 
@@ -18,7 +19,7 @@ def run_plan(plan_id: int) -> None:
     plan = Plan.objects.select_related("server__default_certificate").filter(pk=plan_id).first()
     if not claimed or plan is None:
         return
-    state = desired_state(plan.server)
+    state = DesiredState.from_dict(plan.state) if plan.state else desired_state(plan.server)
     plan.state_digest = state.digest
     try:
         report = agent_of(plan.server).plan(with_material(state))

@@ -35,6 +35,11 @@ _BACK = _(
     "Every file is what it was before, byte for byte, and every port shows what it showed before. "
     "Your changes are still pending: put right what the reason says, then review and apply again."
 )
+_BACK_SWAP = _(
+    "Every file is what it was before, byte for byte, and every port shows what it showed before: "
+    "the old certificate is served, and is still the one that is wanted. What else is pending was "
+    "not part of this and is pending still."
+)
 _UNKNOWN = _(
     "Whether mail runs as before is not proven. Look at the overview now, and check that Postfix "
     "and Dovecot run. The agent tries again to put everything back when it is restarted."
@@ -69,7 +74,8 @@ def say_outcome(deployment: Deployment, *, is_changed: bool) -> Outcome:
         return Outcome("proven", _say_proven(deployment))
     if deployment.status == Status.ROLLED_BACK:
         said = _now("Taken back: %(reason)s Mail runs as before (proven).")
-        return Outcome("attention", said % {"reason": _reason(deployment)}, str(_BACK))
+        back = _BACK_SWAP if deployment.kind == Deployment.Kind.SWAP else _BACK
+        return Outcome("attention", said % {"reason": _reason(deployment)}, str(back))
     if deployment.status == Status.FAILED:
         return _say_failed(deployment, is_changed=is_changed)
     if deployment.status == Status.RUNNING:

@@ -126,6 +126,10 @@ PROBLEMS: dict[str, Promise] = {
     "deployment.under_way": _(
         "Deployment #%(number)s is still under way. Wait until it has ended, then apply."
     ),
+    "deployment.old_not_served": _(
+        "The certificate that was to be replaced (%(fingerprint)s…) is served on no port any more. "
+        "Nothing was changed. Choose on its page where the new one is to be used."
+    ),
     "deployment.never_proven": _(
         "Deployment #%(number)s was never proven, so its state is nothing to go back to."
     ),

@@ -14,7 +14,7 @@ from mailadmin.listeners.services.editing import (
     enable_listener,
 )
 from mailadmin.listeners.services.restoring import restore_state, undo_change
-from mailadmin.listeners.services.succession import take_place
+from mailadmin.listeners.services.succession import take_place, want_exchanged
 
 __all__ = [
     "assign_certificate",
@@ -27,4 +27,5 @@ __all__ = [
     "take_place",
     "unbind_name",
     "undo_change",
+    "want_exchanged",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Collection
 from datetime import datetime
 
 from django.db import transaction
@@ -13,7 +13,7 @@ from mailadmin.certificates.models import Certificate
 from mailadmin.certificates.pairing import hand_over_companion
 from mailadmin.listeners.selectors import read_wanted
 from mailadmin.listeners.services.storing import Difference, store_state
-from mailadmin.mailconf.state import DesiredState
+from mailadmin.mailconf.exchanging import exchange_certificate
 from mailadmin.pki.problems import Problem
 from mailadmin.servers.errors import ChangeRefusedError
 from mailadmin.servers.models import MailServer
@@ -34,11 +34,44 @@ def take_place(
     new = take_certificate(certificate)
     if new is None or new.replaces is None:
         raise ChangeRefusedError(Problem("succession.none", subject=certificate.fingerprint))
-    old = new.replaces
-    wanted = read_wanted(row)
-    current = wanted.as_state()
+    return _exchange(actor, row, new.replaces, new, now=now)
+
+
+@transaction.atomic
+def want_exchanged(
+    *,
+    actor: Actor,
+    server: MailServer,
+    old: Certificate,
+    new: Certificate,
+    keeps_old_for: Collection[str],
+    now: datetime,
+) -> bool:
+    """Want what has been put in place: the new one wherever the old one is wanted still.
+
+    What was edited meanwhile to another certificate stays as it was edited. Returns whether that
+    changed anything. Raises :class:`ChangeRefusedError` for a deleted certificate.
+    """
+    row = lock_server(server)
+    take_certificate(new)
+    return _exchange(actor, row, old, new, keeps_old_for, now=now)
+
+
+def _exchange(
+    actor: Actor,
+    server: MailServer,
+    old: Certificate,
+    new: Certificate,
+    keeps_old_for: Collection[str] = (),
+    *,
+    now: datetime,
+) -> bool:
+    """Write the rows and one event; the caller holds the server's lock."""
+    wanted = read_wanted(server)
     is_used = old.fingerprint in wanted.certificates
-    difference = store_state(wanted, _exchanged(current, old.fingerprint, new.fingerprint))
+    kept = keeps_old_for if is_used else ()
+    target = exchange_certificate(wanted.as_state(), old.fingerprint, new.fingerprint, kept)
+    difference = store_state(wanted, target)
     if is_used:
         _note_companion(old, new, now, difference)
     if difference:
@@ -52,22 +85,6 @@ def take_place(
             after=difference.after,
         )
     return bool(difference)
-
-
-def _exchanged(state: DesiredState, old: str, new: str) -> DesiredState:
-    def exchange(fingerprint: str) -> str:
-        return new if fingerprint == old else fingerprint
-
-    return replace(
-        state,
-        default_certificate=exchange(state.default_certificate),
-        listeners=tuple(
-            replace(item, certificate=exchange(item.certificate)) for item in state.listeners
-        ),
-        sni_bindings=tuple(
-            replace(item, certificate=exchange(item.certificate)) for item in state.sni_bindings
-        ),
-    )
 
 
 def _note_companion(
