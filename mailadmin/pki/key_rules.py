@@ -29,7 +29,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mailadmin.pki.problems import Problem, Severity
+from mailadmin.pki.problems import Problem, Severity, has_errors
 from mailadmin.pki.raw_fields import RawKey
 
 UNKNOWN = "unknown"
@@ -138,7 +138,9 @@ def raw_key_problems(key: RawKey) -> list[Problem]:
     numbers = key.read_rsa_numbers() if key.algorithm == _RSA else None
     if numbers:
         found = list(rsa_problems(numbers[0].bit_length(), numbers[1]))
-        return found or [Problem(UNSUPPORTED, params={"key": kind})]
+        if not has_errors(found):  # an exponent as large as the modulus, say
+            found.append(Problem(UNSUPPORTED, params={"key": kind}))
+        return found
     if key.algorithm == _RSA_PSS:
         return [Problem("key.rsa_pss", params={"key": kind})]
     if _is_explicit(key):

@@ -77,6 +77,14 @@ _EXTENSION_NAMES = {
         (ExtensionOID.AUTHORITY_INFORMATION_ACCESS, "authorityInfoAccess"),
         (ExtensionOID.CRL_DISTRIBUTION_POINTS, "cRLDistributionPoints"),
         (ExtensionOID.TLS_FEATURE, "tlsFeature"),
+        (ExtensionOID.ISSUER_ALTERNATIVE_NAME, "issuerAltName"),
+        (ExtensionOID.INHIBIT_ANY_POLICY, "inhibitAnyPolicy"),
+        (ExtensionOID.POLICY_CONSTRAINTS, "policyConstraints"),
+        (ExtensionOID.POLICY_MAPPINGS, "policyMappings"),
+        (
+            ExtensionOID.PRECERT_SIGNED_CERTIFICATE_TIMESTAMPS,
+            "signed certificate timestamps",
+        ),
     )
 }
 _RARE_ALGORITHMS = {

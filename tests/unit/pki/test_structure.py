@@ -165,6 +165,19 @@ def test_a_key_that_no_library_takes_though_its_numbers_are_good_is_refused() ->
     assert [found.code for found in raw_key_problems(raw)] == ["key.unsupported"]
 
 
+def test_an_exponent_as_large_as_the_modulus_is_refused() -> None:
+    facts = change_key(RSA, rsa_key(2**2047 + 1, 2**2047 + 3))
+    found = judge(facts)
+    assert found["key.rsa_exponent_large"].severity is Severity.WARNING
+    assert found["key.unsupported"].severity is Severity.ERROR
+
+
+def test_an_unreadable_extension_is_called_by_its_name() -> None:
+    below_zero = ("2.5.29.54", bytes.fromhex("0201ff"), True)
+    found = judge(make(*GOOD, below_zero))["certificate.extension_unreadable"]
+    assert found.params["extensions"] == "inhibitAnyPolicy"
+
+
 def test_the_numbers_of_a_key_are_two() -> None:
     assert RawKey("1.2.3", 0, rsa_key(15, 3)).read_rsa_numbers() == (15, 3)
     assert RawKey("1.2.3", 0, b"").read_rsa_numbers() is None
