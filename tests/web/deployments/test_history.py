@@ -60,6 +60,26 @@ def _follow(client: Client, deployment: Deployment, seen: str = "") -> Any:
 # How it ended
 
 
+def test_a_swap_that_was_taken_back_says_that_the_old_certificate_is_served(
+    changed: MailServer, operator_page: Client
+) -> None:
+    deployment = make_deployment(
+        changed, kind=Deployment.Kind.SWAP, status=Status.ROLLED_BACK, failure=CLOSED, plan=None
+    )
+    make_steps(deployment, *ALL_STEPS, failed_with=CLOSED)
+    page = _text(operator_page, deployment)
+    assert "the old certificate is served, and is still the one that is wanted" in page
+    # Nobody is to review and apply again: what is pending was no part of it.
+    assert "Your changes are still pending" not in page
+
+
+def test_a_swap_that_waits_has_a_page(changed: MailServer, operator_page: Client) -> None:
+    deployment = make_deployment(
+        changed, kind=Deployment.Kind.SWAP, status=Status.QUEUED, plan=None, plan_digest=""
+    )
+    assert "Waiting for a worker to take it." in _text(operator_page, deployment)
+
+
 def test_a_proven_deployment_says_where_and_how_fast(
     changed: MailServer, operator_page: Client
 ) -> None:
