@@ -51,7 +51,8 @@ class Secrets:
         for der in plain[1::2]:
             self._needles |= {der, base64.b64encode(der), der.hex().encode()}
         for pem in plain[::2]:
-            lines = pem.split(b"\n")[1:-2]
+            # The last line holds the public half alone, which a certificate may hold as well.
+            lines = pem.split(b"\n")[1:-3]
             self._needles |= {line for line in lines if len(line) > 40}
 
     def found_in(self, haystack: bytes) -> bool:
