@@ -12,6 +12,11 @@ PROBLEMS: dict[str, Promise] = {
         "holds another key than it was sealed with, or the row was changed. Enter the secret "
         "again, or put the newest copy of the master key back from your backup."
     ),
+    # acme.preflight
+    "acme.preflight_out_of_time": _(
+        "The look at %(subject)s was not over in time: name servers or the addresses of the name "
+        "answer too slowly. Nothing is known of it. Look again."
+    ),
     # acme.dns.wire, resolving
     "dns.server_invalid": _(
         "“%(subject)s” is not the address of a name server. Write 192.0.2.53, 192.0.2.53:5353 or "

@@ -14,7 +14,10 @@ _CODE = re.compile(r'"((?:dns|acme)\.[a-z_]+)"')
 
 def codes_in_use() -> set[str]:
     folder = Path(dns.__file__).parent
-    sources = [*folder.glob("*.py"), folder.parent / "sealing.py"]
+    sources = [
+        *folder.glob("*.py"),
+        *(folder.parent / name for name in ("sealing.py", "preflight.py")),
+    ]
     return {code for file in sources for code in _CODE.findall(file.read_text())}
 
 
