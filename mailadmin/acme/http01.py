@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import Protocol
 
+from django.core.cache import cache
+
 from mailadmin.acme.models import AcmeAuthorization, AcmeCertificate, AcmeOrder
 from mailadmin.agent.protocol import AgentError, ChallengeWay
 from mailadmin.deployments import runner
@@ -71,16 +73,21 @@ class AgentWay:
 
 @dataclass(frozen=True, slots=True)
 class PanelWay:
-    """The panel answers from the rows of its orders, for as long as the order is under way."""
+    """The panel answers from the rows of its orders, for as long as the order is under way.
 
-    def present(self, token: str, key_authorization: str, seconds: int) -> None:  # noqa: ARG002 - an order ends by itself
+    What no order asked for is a look before one; the cache, which all processes see, keeps that.
+    """
+
+    def present(self, token: str, key_authorization: str, seconds: int) -> None:
         """Write down what the panel's own address answers."""
         rows = AcmeAuthorization.objects.filter(token=token, challenge=HTTP_01)
-        rows.update(record_value=key_authorization, is_cleaned_up=False)
+        if not rows.update(record_value=key_authorization, is_cleaned_up=False):
+            cache.set(_looked_for(token), key_authorization, seconds)
 
     def withdraw(self, token: str) -> None:
         """Let it be not found."""
         AcmeAuthorization.objects.filter(token=token, challenge=HTTP_01).update(record_value="")
+        cache.delete(_looked_for(token))
 
 
 def find_way(wanted: AcmeCertificate) -> Way:
@@ -101,4 +108,9 @@ def find_key_authorization(token: str) -> str | None:
     rows = AcmeAuthorization.objects.filter(
         token=token, challenge=HTTP_01, is_cleaned_up=False
     ).exclude(order__status__in=AcmeOrder.FINISHED)
-    return rows.exclude(record_value="").values_list("record_value", flat=True).first()
+    found = rows.exclude(record_value="").values_list("record_value", flat=True).first()
+    return found or cache.get(_looked_for(token))
+
+
+def _looked_for(token: str) -> str:
+    return f"acme-look:{token}"

@@ -53,6 +53,15 @@ def test_nobody_is_logged_in_by_it_and_few_queries_are_made(
         assert client.head(PATH).status_code == 200
 
 
+def test_a_look_before_any_order_is_answered_until_it_is_over(client: Client) -> None:
+    PanelWay().present(TOKEN, PROOF, 60)
+    response = client.get(PATH)
+    assert (response.status_code, response.content) == (200, PROOF.encode())
+    assert status_of(client, f"{PATH}x") == 404
+    PanelWay().withdraw(TOKEN)
+    assert status_of(client) == 404
+
+
 @pytest.mark.parametrize("method", ["post", "put", "delete", "patch", "options"])
 def test_it_is_only_read(client: Client, presented: AcmeAuthorization, method: str) -> None:
     assert getattr(client, method)(PATH).status_code == 405
