@@ -255,14 +255,14 @@ def _lookup(answer: Answer) -> AddressLookup:
     return AddressLookup(
         answer.rcode,
         answer.addresses[:_MOST_ADDRESSES],
-        Dnssec(answer.dnssec),
+        answer.dnssec,
         answer.explanation,
     )
 
 
 def _caa_answer(answer: Answer) -> CaaAnswer:
     records = tuple(CaaRecord(each.flags, each.tag, each.value) for each in answer.caa)
-    return CaaAnswer(answer.rcode, records, is_bogus=answer.dnssec == Dnssec.BOGUS)
+    return CaaAnswer(answer.rcode, records, is_bogus=answer.dnssec is Dnssec.BOGUS)
 
 
 # For the page

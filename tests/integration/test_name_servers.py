@@ -11,12 +11,13 @@ import pytest
 from pytest_django import Settings
 
 from mailadmin.acme.dns import delegation, waiting
-from mailadmin.acme.dns.answers import CaaValue, Dnssec, TlsaValue
+from mailadmin.acme.dns.answers import CaaValue, TlsaValue
 from mailadmin.acme.dns.failures import DnsFailure
 from mailadmin.acme.dns.resolving import Resolver, may_have_tlsa
 from mailadmin.acme.dns.updating import DynamicUpdates
 from mailadmin.acme.dns.waiting import Sight
 from mailadmin.acme.dns.wire import Server
+from mailadmin.issuance.preflight import Dnssec
 from mailadmin.pki.problems import Problem
 from tests.nameservers import (
     IPV6,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 import dns.edns
 import dns.exception
@@ -22,22 +21,10 @@ from dns.rdtypes.IN.A import A
 from dns.rdtypes.IN.AAAA import AAAA
 
 from mailadmin.acme.dns.wire import show_name
+from mailadmin.issuance.preflight import Dnssec
 
 SILENCE = ""  # in the place of a response code: nobody answered
 _MAX_EXPLANATION = 200  # characters of a resolver's own words
-
-
-class Dnssec(StrEnum):
-    """What the resolver says of the signatures.
-
-    ``INSECURE``: not signed, or the resolver does not check. ``BOGUS``: they are wrong, so whoever
-    checks gets no answer. ``UNKNOWN``: there was no answer to say it of.
-    """
-
-    SECURE = "secure"
-    INSECURE = "insecure"
-    BOGUS = "bogus"
-    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import dns.rdatatype
 import dns.resolver
 from django.conf import settings
 
-from mailadmin.acme.dns.answers import Answer, Dnssec, read_answer
+from mailadmin.acme.dns.answers import Answer, read_answer
 from mailadmin.acme.dns.failures import dns_failure
 from mailadmin.acme.dns.wire import (
     SAFE_PAYLOAD,
@@ -26,6 +26,7 @@ from mailadmin.acme.dns.wire import (
     parse_name,
     parse_server,
 )
+from mailadmin.issuance.preflight import Dnssec
 
 LOOKUP_LIMIT = 6.0  # seconds for a whole lookup
 _TRY_LIMIT = 2.0  # seconds for one server, so that a dead one leaves time for the next

@@ -55,6 +55,10 @@ PROBLEMS: dict[str, Promise] = {
         "None of the name servers of the zone %(subject)s has an address (%(servers)s), so nobody "
         "can ask them. Correct the zone’s NS records."
     ),
+    # acme.dns.writers
+    "dns.access_incomplete": _(
+        "The DNS access “%(subject)s” lacks something that is needed. Open it and fill it in again."
+    ),
     # acme.dns.updating
     "dns.update_host_unknown": _(
         "The name server %(subject)s that takes updates has no address: its name does not resolve."

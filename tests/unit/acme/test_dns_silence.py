@@ -13,12 +13,12 @@ import dns.tsig
 import pytest
 from pytest_django import Settings
 
-from mailadmin.acme.dns.answers import Dnssec
 from mailadmin.acme.dns.failures import DnsFailure
 from mailadmin.acme.dns.resolving import Resolver, ask_server
 from mailadmin.acme.dns.signing import TsigKey
 from mailadmin.acme.dns.updating import DynamicUpdates, read_access
 from mailadmin.acme.dns.wire import Server, parse_server
+from mailadmin.issuance.preflight import Dnssec
 from tests.loopback_dns import Reply, answering
 
 KEY = TsigKey("panel.test", "hmac-sha256", "c2VjcmV0LW9mLXRoZS1wYW5lbA==")
