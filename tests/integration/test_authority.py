@@ -9,6 +9,9 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import dns.message
+import dns.query
+import dns.rcode
 import psutil
 import pytest
 
@@ -81,6 +84,36 @@ def test_it_comes_back_at_its_address_with_another_issuing_root() -> None:
 def test_alternate_roots_are_told() -> None:
     with run_authority(Options(alternate_roots=1)) as authority:
         assert authority.pebble.issuing_root_pem(0) != authority.pebble.issuing_root_pem(1)
+
+
+def test_its_dns_answers_what_it_is_told(tmp_path: Path) -> None:
+    logbook = Logbook(tmp_path / "log")
+    told = ChallengeDns(tmp_path / "dns", logbook)
+
+    def ask(name: str, kind: str) -> tuple[str, list[str]]:
+        question = dns.message.make_query(name, kind)
+        answer = dns.query.udp(question, "127.0.0.1", port=told.port, timeout=5)
+        found = [record.to_text() for rrset in answer.answer for record in rrset]
+        return dns.rcode.to_text(answer.rcode()), found
+
+    with running(told.program):
+        told.add_txt("_acme-challenge.a.test", "one")
+        told.set_addresses("a.test", "127.0.0.2", "127.0.0.3")
+        told.add_caa("a.test", "issue", "ca.example")
+        told.set_cname("alias.test", "a.test")
+        assert ask("_acme-challenge.a.test", "TXT") == ("NOERROR", ['"one"'])
+        assert sorted(ask("a.test", "A")[1]) == ["127.0.0.2", "127.0.0.3"]
+        assert ask("a.test", "CAA")[1] == ['0 issue "ca.example"']
+        assert "a.test." in ask("alias.test", "A")[1]
+        assert ask("other.test", "A")[1] == ["127.0.0.1"]
+        assert ask("other.test", "AAAA")[1] == []
+        told.break_name("a.test")
+        assert ask("a.test", "A") == ("SERVFAIL", [])
+        told.mend_name("a.test")
+        told.remove_txt("_acme-challenge.a.test")
+        assert ask("a.test", "A")[0] == "NOERROR"
+        assert ask("_acme-challenge.a.test", "TXT")[1] == []
+    logbook.close()
 
 
 def test_what_keeps_it_from_starting_is_told(tmp_path: Path) -> None:

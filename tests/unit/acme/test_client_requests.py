@@ -238,6 +238,30 @@ def test_a_request_is_handed_in_at_once_if_the_order_is_known(
     assert not authority.requests("/orders/1")
 
 
+def test_another_worker_looks_where_the_request_goes(
+    client: Authority, authority: ScriptedAuthority
+) -> None:
+    ready = {**ORDER, "status": "ready", "finalize": authority.url("/finalize/1")}
+    authority.replies["/orders/1"] = as_json(ready)
+    authority.replies["/finalize/1"] = as_json({**ready, "status": "processing"})
+    state = client.finalize(authority.url("/orders/1"), make_csr(["a.example.org"]))
+    assert state.status == "processing"
+    [asked] = authority.requests("/finalize/1")
+    assert asked.payload is not None
+    assert asked.payload.keys() == {"csr"}
+
+
+def test_only_one_who_is_not_known_has_no_account(
+    client: Authority, authority: ScriptedAuthority
+) -> None:
+    authority.replies["/account"] = problem("accountDoesNotExist")
+    assert client.find_account() == ""
+    authority.replies["/account"] = problem("serverInternal", 500)
+    with pytest.raises(AcmeFailure) as refused:
+        client.find_account()
+    assert not refused.value.is_account_lost
+
+
 # Authorizations
 
 OFFER = {"type": "http-01", "url": "https://ca.example/c/1", "token": "abc_-9", "status": "pending"}
