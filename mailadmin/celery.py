@@ -11,7 +11,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "mailadmin.settings")
 
 app = Celery("mailadmin")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.autodiscover_tasks(["mailadmin.deployments", "mailadmin.notifications"])
+app.autodiscover_tasks(["mailadmin.deployments", "mailadmin.acme", "mailadmin.notifications"])
 
 
 @beat_init.connect

@@ -342,6 +342,22 @@ CELERY_BEAT_SCHEDULE = {
         "task": "mailadmin.deployments.tasks.drop_old_observations",
         "schedule": 6 * 3600,
     },
+    "order-what-is-due": {
+        "task": "mailadmin.acme.tasks.order_what_is_due",
+        "schedule": 30,
+    },
+    "ask-when-to-renew": {
+        "task": "mailadmin.acme.tasks.ask_for_renewal_info",
+        "schedule": 900,
+    },
+    "note-what-is-served": {
+        "task": "mailadmin.acme.tasks.note_what_is_served",
+        "schedule": 60,
+    },
+    "rehearse-what-is-due": {
+        "task": "mailadmin.acme.tasks.rehearse_what_is_due",
+        "schedule": 3600,
+    },
     "look-for-what-is-worth-telling": {
         "task": "mailadmin.notifications.tasks.evaluate_notices",
         "schedule": NOTICE_INTERVAL,

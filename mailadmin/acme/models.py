@@ -42,6 +42,14 @@ class AcmeAccount(models.Model):
         DEACTIVATED = "deactivated"
         LOST = "lost"
 
+    class Errand(models.TextChoices):
+        """What a worker is to do with the account at the authority."""
+
+        REGISTER = "register"
+        UPDATE = "update"
+        ROLL_OVER = "roll_over"
+        DEACTIVATE = "deactivate"
+
     title = models.CharField(max_length=80, unique=True)
     directory_url = models.CharField(max_length=500)
     # Where the same authority lets one rehearse; empty if it has no such place.
@@ -58,10 +66,17 @@ class AcmeAccount(models.Model):
     private_key = models.ForeignKey(
         PrivateKey, null=True, on_delete=models.PROTECT, related_name="acme_accounts"
     )
+    # Drawn and kept before the authority is told of it; in force once it said yes.
+    next_private_key = models.ForeignKey(
+        PrivateKey, null=True, on_delete=models.PROTECT, related_name="next_acme_accounts"
+    )
     account_url = models.CharField(max_length=500, blank=True)
     # The account at ``staging_url``, made at the first rehearsal with the same key.
     staging_account_url = models.CharField(max_length=500, blank=True)
     status = models.CharField(max_length=12, choices=Status.choices, default=Status.NEW)
+    # Under way, or waiting for a worker; empty if nothing is to be done.
+    errand = models.CharField(max_length=10, choices=Errand.choices, blank=True)
+    errand_at = models.DateTimeField(null=True)
     # What the directory said of itself: profiles, caaIdentities, website, hasRenewalInfo.
     about: models.JSONField[Json, Json] = models.JSONField(default=dict)
     about_read_at = models.DateTimeField(null=True)
@@ -217,6 +232,8 @@ class AcmeOrder(models.Model):
         Status.CANCELLED,
     )
 
+    UNDER_WAY = (Status.QUEUED, Status.RUNNING, Status.WAITING, Status.DEPLOYING)
+
     acme_certificate = models.ForeignKey(
         AcmeCertificate, on_delete=models.CASCADE, related_name="orders"
     )
@@ -239,6 +256,10 @@ class AcmeOrder(models.Model):
     certificate = models.ForeignKey(
         Certificate, null=True, on_delete=models.SET_NULL, related_name="acme_orders"
     )
+    # The one that it takes the place of, and that is served until this one is proven.
+    previous = models.ForeignKey(
+        Certificate, null=True, on_delete=models.SET_NULL, related_name="+"
+    )
     deployment = models.ForeignKey(
         Deployment, null=True, on_delete=models.SET_NULL, related_name="acme_orders"
     )
@@ -254,6 +275,10 @@ class AcmeOrder(models.Model):
     leased_until = models.DateTimeField(null=True)
     # When somebody should go on with it (waiting for DNS, for the authority).
     resume_at = models.DateTimeField(null=True, db_index=True)
+    # How often the authority was away since the request was handed in.
+    stalls = models.PositiveSmallIntegerField(default=0)
+    # How often it was made anew because the authority had forgotten it.
+    restarts = models.PositiveSmallIntegerField(default=0)
     issued_at = models.DateTimeField(null=True)
     deployed_at = models.DateTimeField(null=True)
     proven_at = models.DateTimeField(null=True)
@@ -369,6 +394,11 @@ class AcmePreflight(models.Model):
         AcmeCertificate, on_delete=models.CASCADE, related_name="preflights"
     )
     status = models.CharField(max_length=8, choices=Status.choices, default=Status.QUEUED)
+    # Order at once if nothing stands against it.
+    is_order_wanted = models.BooleanField(default=False)
+    is_rehearsal_wanted = models.BooleanField(default=False)
+    order = models.ForeignKey(AcmeOrder, null=True, on_delete=models.SET_NULL, related_name="+")
+    actor: models.JSONField[Json, Json] = models.JSONField(default=dict)
     # Name -> {"problems": [...], "facts": {...}}; filled name by name while it runs.
     results: models.JSONField[Json, Json] = models.JSONField(default=dict)
     # About all of them: the authority, its limits.

@@ -12,7 +12,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
 from mailadmin.accounts.relative_time import exact_words
-from mailadmin.acme.sentences import authority, choices, dns, preflight
+from mailadmin.acme.sentences import authority, choices, client, dns, orders, preflight
 from mailadmin.deployments.sentences import say_problem
 from mailadmin.pki.names import both_forms
 from mailadmin.pki.problems import Param, Problem
@@ -22,6 +22,8 @@ SENTENCES: dict[str, Promise] = {
     **choices.SENTENCES,
     **dns.PROBLEMS,
     **preflight.SENTENCES,
+    **orders.SENTENCES,
+    **client.PROBLEMS,
 }
 
 _MOMENTS = frozenset({"retry_at", "free_at"})

@@ -1,0 +1,97 @@
+"""The key and the request before an order is finalized, and the certificate after it."""
+
+from __future__ import annotations
+
+from django.db import transaction
+from django.utils import timezone
+
+from mailadmin.acme.models import AcmeCertificate, AcmeOrder
+from mailadmin.acme.runner.claiming import keep
+from mailadmin.acme.runner.events import tell, tell_problem
+from mailadmin.audit.actors import Actor
+from mailadmin.certificates.errors import CertificateRefusedError
+from mailadmin.certificates.judging import judge_upload
+from mailadmin.certificates.models import Certificate, CertificateSigningRequest
+from mailadmin.certificates.requesting import (
+    cancel_request,
+    create_request,
+    create_request_with_kept_key,
+)
+from mailadmin.certificates.services import store_certificate
+from mailadmin.pki.csr import CsrSubject
+from mailadmin.pki.keys import KeyKind
+from mailadmin.pki.problems import Severity
+
+KeyChoice = AcmeCertificate.KeyChoice
+
+
+def obtain_csr(order: AcmeOrder, *, has_tlsa: bool) -> CertificateSigningRequest:
+    """Return the order's request; its key is in custody before the authority sees it.
+
+    ``has_tlsa``: a TLSA record names the key that is served. Raises ``CertificateRefusedError``
+    and ``CustodyProblem``.
+    """
+    if order.csr is not None:
+        return order.csr
+    with transaction.atomic():
+        csr = _make_request(order, is_key_kept=_is_key_kept(order, has_tlsa))
+        keep(order, csr=csr)
+    return csr
+
+
+def store_issued(order: AcmeOrder, chain_pem: str) -> Certificate:
+    """Store what the authority sent; its request is answered by that.
+
+    Raises ``CertificateRefusedError`` when it is not what was ordered, or unfit to be served.
+    """
+    verdict = judge_upload([chain_pem.encode()], now=timezone.now())
+    stored = store_certificate(actor=actor_of(order), verdict=verdict, is_confirmed=True)
+    for problem in verdict.problems:
+        if problem.severity is Severity.WARNING:
+            tell_problem(order, problem)
+    return stored.certificate
+
+
+def give_up_request(order: AcmeOrder) -> None:
+    """Destroy the key that was drawn for an order that came to nothing."""
+    csr = order.csr
+    if csr is None or csr.status != CertificateSigningRequest.Status.PENDING:
+        return
+    try:
+        cancel_request(actor=actor_of(order), csr=csr)
+    except CertificateRefusedError:
+        # Answered or cancelled in the same moment: nothing waits any more.
+        return
+
+
+def actor_of(order: AcmeOrder) -> Actor:
+    """Return who asked for the order."""
+    return Actor(**order.actor)
+
+
+def _is_key_kept(order: AcmeOrder, has_tlsa: bool) -> bool:
+    wanted = order.acme_certificate
+    before = wanted.certificate
+    if before is None or before.private_key_id is None or wanted.key_choice == KeyChoice.NEW:
+        return False
+    is_wanted = wanted.key_choice == KeyChoice.KEEP or has_tlsa
+    if is_wanted and wanted.key_choice == KeyChoice.AUTO:
+        tell(order, "acme.key_kept_for_tlsa")
+    return is_wanted
+
+
+def _make_request(order: AcmeOrder, *, is_key_kept: bool) -> CertificateSigningRequest:
+    """Build the request: alternative names alone, for that is where clients look."""
+    wanted = order.acme_certificate
+    before = wanted.certificate
+    if is_key_kept and before is not None:
+        return create_request_with_kept_key(
+            actor=actor_of(order), subject=CsrSubject(), names=order.names, renews=before
+        )
+    return create_request(
+        actor=actor_of(order),
+        subject=CsrSubject(),
+        names=order.names,
+        key_kind=KeyKind(wanted.key_kind),
+        renews=before,
+    )
