@@ -18,8 +18,12 @@ def write_private_file(path: Path, text: str) -> None:
     staged.replace(path)
 
 
-def write_agent_config(path: Path, sandbox: Sandbox, socket: Path, folder: Path) -> None:
-    """Tell the agent where the sandbox's Postfix and Dovecot are."""
+def write_agent_config(
+    path: Path, sandbox: Sandbox, socket: Path, folder: Path, *, http_port: int
+) -> None:
+    """Tell the agent where the sandbox's Postfix and Dovecot are, and where it answers an
+    authority.
+    """
     config = {
         "socket": str(socket),
         "state_dir": str(folder / "state"),
@@ -37,7 +41,7 @@ def write_agent_config(path: Path, sandbox: Sandbox, socket: Path, folder: Path)
         # The demo's own address and port: 80 may belong to a web server of this machine.
         "http01": {
             "addresses": [sandbox.settings.address],
-            "port": int(os.environ.get("MAILADMIN_ACME_HTTP_PORT", "5002")),
+            "port": http_port,
         },
     }
     write_private_file(path, json.dumps(config, indent=2) + "\n")

@@ -38,7 +38,16 @@ def prepare_panel(stack: Stack, password: str) -> None:
     described += ["--ports-json", json.dumps(dict(settings.ports))]
     secret = {"MAILADMIN_DEMO_PASSWORD": password}
     _run_manage(stack, ["setup_demo", *described], secret)
+    _run_manage(stack, _describe_authority(stack), {})
     write_private_file(_mark(stack), _digest(stack))
+
+
+def _describe_authority(stack: Stack) -> list[str]:
+    """Return the command that makes the panel know the test authority, if it does not yet."""
+    roots = stack.var / "authority" / "root.pem"
+    write_private_file(roots, stack.pebble.root_pem)
+    command = ["acme_account", stack.pebble.directory_url, "--title", "Test CA (Pebble)"]
+    return [*command, "--roots", str(roots), "--agree"]
 
 
 def _mark(stack: Stack) -> Path:
@@ -101,6 +110,7 @@ def _inputs(project: Path) -> Iterable[Path]:
     yield project / "mailadmin" / "settings.py"
     yield from (project / "mailadmin").glob("*/migrations/*.py")
     yield from (project / "mailadmin").glob("*/management/commands/setup_demo.py")
+    yield from (project / "mailadmin").glob("*/management/commands/acme_account.py")
     yield from (path for path in (project / "static").rglob("*") if path.is_file())
 
 

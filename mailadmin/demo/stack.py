@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from mailadmin.demo import readiness
+from mailadmin.demo.authority import ChallengeDns, Pebble
 from mailadmin.demo.errors import DemoError
 from mailadmin.demo.files import write_agent_config, write_private_file, write_redis_config
 from mailadmin.demo.logbook import Logbook
@@ -20,8 +21,8 @@ from mailadmin.demo.programs import Program, is_same_process, kill_process, list
 from mailadmin.sandbox import Sandbox, SandboxError, paths
 from mailadmin.sandbox.end_request import EndRequest
 
-# The first two serve the others, and end after them.
-SERVING = ("mail", "redis")
+# The first four serve the others, and end after them.
+SERVING = ("mail", "redis", "dns", "pebble")
 WORKING = ("agent", "worker", "web")
 ALL_PROGRAMS = (*SERVING, *WORKING)
 
@@ -72,6 +73,12 @@ class Stack:
         self._prepare_folders()
         self.logbook = Logbook(var / "log" / "mailadmin.log")
         self.sandbox = self._create_sandbox()
+        self.dns = ChallengeDns(
+            var / "authority" / "dns",
+            self.logbook,
+            default_address=self.sandbox.settings.address,
+        )
+        self.pebble = Pebble(var / "authority" / "pebble", self.logbook, self.dns.address)
         self.programs = {name: self._build_program(name) for name in self._wanted}
         self._asked_to_end = asked_to_end or EndRequest()
         self._is_stopping = threading.Event()
@@ -101,6 +108,10 @@ class Stack:
             "MAILADMIN_SMTP_PORT": str(self.sandbox.settings.ports["smtp"]),
             "MAILADMIN_MAIL_FROM": f"mailadmin@{self.sandbox.settings.host_name}",
             "MAILADMIN_URL": self.panel_url,
+            # The test authority and its DNS live on loopback, and ask on a port of their own.
+            "MAILADMIN_DNS_RESOLVERS": self.dns.address,
+            "MAILADMIN_ACME_HTTP_PORT": str(self.pebble.http_port),
+            "MAILADMIN_ACME_PRIVATE": "1",
             "PYTHONUNBUFFERED": "1",
             # The agent answers root alone, so here the worker has to be root; Celery minds.
             "PYTHONWARNINGS": "ignore:You're running the worker with superuser privileges",
@@ -125,9 +136,13 @@ class Stack:
         self.end_leftovers()
         write_redis_config(self.var / "redis", paths.redis_socket(self.run))
         write_agent_config(
-            self.agent_config, self.sandbox, paths.agent_socket(self.run), self.var / "agent"
+            self.agent_config,
+            self.sandbox,
+            paths.agent_socket(self.run),
+            self.var / "agent",
+            http_port=self.pebble.http_port,
         )
-        self._start_programs(["mail", "redis"])
+        self._start_programs(SERVING)
         if prepare is None:
             self._start_programs(["web"])
         self._wait_until_ready(["mail", "redis"])
@@ -167,7 +182,7 @@ class Stack:
     def _prepare_folders(self) -> None:
         # The mail server's own users pass through; what is private has mode 0600 or 0700.
         paths.make_open_folder(self.var)
-        for folder in ("log", "redis", "agent", "secrets", "worker"):
+        for folder in ("log", "redis", "agent", "secrets", "worker", "authority"):
             (self.var / folder).mkdir(mode=0o700, exist_ok=True)
         self.run.mkdir(mode=0o700, parents=True, exist_ok=True)
 
@@ -183,6 +198,8 @@ class Stack:
         return sandbox
 
     def _build_program(self, name: str) -> Program:
+        if name in {"dns", "pebble"}:
+            return self.dns.program if name == "dns" else self.pebble.program
         command, is_ready = self._describe(name)
         return Program(
             name,

@@ -18,7 +18,14 @@ _PATIENCE = 5.0  # seconds for an answer of the program's own interface
 class ChallengeDns:
     """``pebble-challtestsrv`` with its ports noted in ``folder``; see :func:`running`."""
 
-    def __init__(self, folder: Path, logbook: Logbook, *, executable: Path = CHALLENGE_DNS) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        logbook: Logbook,
+        *,
+        default_address: str = LOOPBACK,
+        executable: Path = CHALLENGE_DNS,
+    ) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._ports = keep_ports(folder / "ports.json", ["dns", "management"])
         self.program = Program(
@@ -28,6 +35,7 @@ class ChallengeDns:
                 # Its web servers are not needed, and would listen on all addresses. An address of
                 # IPv6 for every name would make Pebble ask there, where nobody answers.
                 *("-http01", "", "-https01", "", "-tlsalpn01", "", "-defaultIPv6", ""),
+                *("-defaultIPv4", default_address),
                 *_without_doh(executable),
             ],
             environment={},
