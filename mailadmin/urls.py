@@ -11,5 +11,6 @@ urlpatterns = [
     path("certificates/", include("mailadmin.certificates.urls")),
     path("listeners/", include("mailadmin.listeners.urls")),
     path("deployments/", include("mailadmin.deployments.urls")),
+    path("renewals/", include("mailadmin.acme.urls")),
     path("notifications/", include("mailadmin.notifications.urls")),
 ]
