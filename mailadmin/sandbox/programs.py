@@ -1,12 +1,11 @@
-"""Run the daemons' own commands, and find and end the processes that belong to a sandbox."""
+"""Run the daemons' own commands, and find out who holds a port."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
@@ -64,60 +63,6 @@ def read_pid(pid_file: Path) -> int | None:
         return None
 
 
-def find_processes(folders: Iterable[Path], title: str) -> list[psutil.Process]:
-    """Return the running processes which belong to one sandbox.
-
-    That are those whose working directory is one of these folders (Postfix' daemons work in
-    their queue directory, Dovecot's in their base directory), and those whose command line
-    begins with ``title`` (Dovecot's sessions work in the user's home, but carry its name). This
-    also finds those which outlived their master.
-    """
-    wanted = [folder.resolve() for folder in folders]
-    return [process for process in psutil.process_iter() if _is_ours(process, wanted, title)]
-
-
-def _is_ours(process: psutil.Process, wanted: Sequence[Path], title: str) -> bool:
-    try:
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return False
-        here = Path(process.cwd())
-        command = process.cmdline()
-    except psutil.Error:
-        return False
-    is_titled = bool(command) and command[0].startswith(title)
-    return is_titled or any(here.is_relative_to(folder) for folder in wanted)
-
-
-def end_processes(processes: Sequence[psutil.Process], patience: float) -> None:
-    """End these processes: asked first, forced after ``patience`` seconds."""
-    for is_forced in (False, True):
-        alive = [process for process in processes if is_alive(process)]
-        for process in alive:
-            _signal(process, is_forced=is_forced)
-        deadline = time.monotonic() + patience
-        # psutil.wait_procs would take a second for processes which are not our children.
-        if wait_until(lambda: not any(is_alive(process) for process in processes), deadline):
-            return
-
-
-def is_alive(process: psutil.Process) -> bool:
-    """Say whether the process runs; one that only waits to be collected does not."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def _signal(process: psutil.Process, *, is_forced: bool) -> None:
-    try:
-        if is_forced:
-            process.kill()
-        else:
-            process.terminate()
-    except psutil.NoSuchProcess:
-        return
-
-
 def name_port_holder(address: str, port: int) -> str | None:
     """Return "program (process id)" of whoever listens on this address and port, if anyone."""
     for connection in psutil.net_connections(kind="tcp"):
@@ -136,16 +81,3 @@ def _describe_process(pid: int | None) -> str:
         return f"{psutil.Process(pid).name()} (process {pid})"
     except psutil.NoSuchProcess:
         return f"process {pid}"
-
-
-def wait_until(condition: Callable[[], bool], deadline: float, pause: float = 0.01) -> bool:
-    """Poll a condition until it holds; return False when ``deadline`` has passed.
-
-    ``deadline`` is a ``time.monotonic()`` value.
-    """
-    while True:
-        if condition():
-            return True
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(pause)

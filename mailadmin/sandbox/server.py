@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psutil
 
+from mailadmin.agent.host.processes import end_processes, find_processes, wait_until
 from mailadmin.sandbox.dovecot_files import (
     MAIL_GID,
     MAIL_UID,
@@ -31,15 +32,7 @@ from mailadmin.sandbox.postfix_files import (
     render_main_cf,
     render_master_cf,
 )
-from mailadmin.sandbox.programs import (
-    end_processes,
-    find_processes,
-    find_program,
-    name_port_holder,
-    read_pid,
-    run_program,
-    wait_until,
-)
+from mailadmin.sandbox.programs import find_program, name_port_holder, read_pid, run_program
 from mailadmin.sandbox.settings import SandboxSettings, load_or_create_settings
 from mailadmin.sandbox.snakeoil import make_snakeoil
 
