@@ -215,13 +215,13 @@ def _complete_material(
             continue
         if not certificate.key_pem and on_host is None:
             on_host = read_host_keys(host, found)
-        done, wrong = _pair(certificate, on_host or {})
+        done, wrong = with_key(certificate, on_host or {})
         completed.append(done)
         problems += wrong
     return state.with_certificates(completed), problems
 
 
-def _pair(
+def with_key(
     certificate: CertificateMaterial, on_host: dict[str, str]
 ) -> tuple[CertificateMaterial, list[Problem]]:
     """Return the certificate with its key, or what is wrong with the two.

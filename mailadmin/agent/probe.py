@@ -31,16 +31,23 @@ _CLIENT_NAME = "probe.mailadmin.invalid"
 _DONE = re.compile(r"(?i)^(OK|NO|BYE)\b")
 
 
-def probe_all(expected: Sequence[Expectation], *, is_thorough: bool = True) -> list[Seen]:
+def probe_all(
+    expected: Sequence[Expectation], *, is_thorough: bool = True, patience: float = _TIMEOUT
+) -> list[Seen]:
     """Connect to every port, a few at a time; the order of the answers is that of the questions.
 
     A thorough look holds the whole conversation; a quick one stops at the certificate.
+    ``patience`` is how many seconds a server may take for each of its answers.
     """
+
+    def look(item: Expectation) -> Seen:
+        return probe(item, is_thorough=is_thorough, patience=patience)
+
     with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
-        return list(pool.map(lambda item: probe(item, is_thorough=is_thorough), expected))
+        return list(pool.map(look, expected))
 
 
-def probe(expected: Expectation, *, is_thorough: bool = True) -> Seen:
+def probe(expected: Expectation, *, is_thorough: bool = True, patience: float = _TIMEOUT) -> Seen:
     """Connect to one port. Never raises: what goes wrong is part of what was seen."""
     started = time.monotonic()
     seen = Seen(
@@ -51,7 +58,7 @@ def probe(expected: Expectation, *, is_thorough: bool = True) -> Seen:
         key_algorithm=expected.key_algorithm,
     )
     try:
-        with socket.create_connection(expected.target, timeout=_TIMEOUT) as connection:
+        with socket.create_connection(expected.target, timeout=patience) as connection:
             seen = replace(seen, is_open=True)
             if expected.is_open:
                 visit = _Visit(connection, expected, seen, is_thorough)

@@ -31,6 +31,7 @@ class Verb(StrEnum):
     PROBE = "probe"
     PRESENT_CHALLENGE = "present_challenge"
     WITHDRAW_CHALLENGE = "withdraw_challenge"
+    REHEARSE = "rehearse"
 
 
 class ChallengeWay(StrEnum):

@@ -30,11 +30,13 @@ from mailadmin.agent.protocol import (
     StepEvent,
     Verb,
 )
+from mailadmin.agent.rehearsing import Rehearser, look_briefly
 from mailadmin.mailconf.proof import Expectation, Seen
 from mailadmin.mailconf.rules import is_address
 from mailadmin.mailconf.services import SERVICES
 from mailadmin.mailconf.state import DesiredState, StateError
 from mailadmin.pki.keys import KeyAlgorithm
+from mailadmin.pki.names import is_usable_san
 from mailadmin.pki.problems import Problem
 
 logger = logging.getLogger(__name__)
@@ -42,6 +44,7 @@ logger = logging.getLogger(__name__)
 _PEER_CREDENTIALS = struct.Struct("3i")
 _REQUEST_TIMEOUT = 30.0
 _MOST_EXPECTATIONS = 10_000
+_MOST_NAMES = 1000
 _KEPT_JOBS = 100
 Send = Callable[[Mapping[str, Any]], None]
 
@@ -93,6 +96,7 @@ class Agent:
         self._jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
         self._applying = threading.Lock()
+        self._rehearsing = threading.Lock()
         self._stopping = threading.Event()
         self._last_apply = -config.spacing
 
@@ -108,13 +112,14 @@ class Agent:
             # What a dead agent staged and never put in place holds keys.
             self.host.store.drop_unused()
         self.host.store.drop_staging()
+        self._rehearser().clear()
         self.challenges.prepare()
 
     def release(self) -> None:
         """Begin no further apply, let the one under way end, and let another agent take over."""
         self._stopping.set()
         self.challenges.release()
-        with self._applying:
+        with self._rehearsing, self._applying:
             self.host.store.unlock()
 
     def answer(self, request: Request, send: Send) -> dict[str, Any]:
@@ -133,6 +138,21 @@ class Agent:
             case Verb.WITHDRAW_CHALLENGE:
                 self.challenges.withdraw(read_token(request.params))
                 return {}
+            case Verb.REHEARSE:
+                asked = (_read_state(request), _read_names(request))
+                return {"seen": [item.as_dict() for item in self._rehearse(*asked)]}
+
+    def _rehearse(self, state: DesiredState, names: Sequence[str]) -> list[Seen]:
+        """Rehearse, if neither another rehearsal nor an apply is under way; an apply that is asked
+        for meanwhile waits. Raises :class:`AgentError`.
+        """
+        with (
+            _held(self._rehearsing, "rehearsal.under_way"),
+            _held(self._applying, "rehearsal.apply_under_way"),
+        ):
+            if self._stopping.is_set():
+                raise AgentError.because("agent.hung_up", verb=str(Verb.REHEARSE))
+            return self._rehearser().rehearse(state, names)
 
     def _apply(self, request: Request, send: Send) -> ApplyReport:
         deployment_id = _text(request, "deployment_id")
@@ -197,6 +217,9 @@ class Agent:
 
     def _applier(self) -> Applier:
         return Applier(self.host, _probe)
+
+    def _rehearser(self) -> Rehearser:
+        return Rehearser(self.host, look_briefly)
 
 
 class _Connection(socketserver.StreamRequestHandler):
@@ -263,6 +286,17 @@ class AgentServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         self.agent.release()
 
 
+@contextlib.contextmanager
+def _held(lock: threading.Lock, code: str) -> Iterator[None]:
+    """Hold the lock. Raises :class:`AgentError` with the code if somebody else has it."""
+    if not lock.acquire(blocking=False):
+        raise AgentError.because(code)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def _probe(expected: Any, is_thorough: bool) -> list[Seen]:
     return probe_all(expected, is_thorough=is_thorough)
 
@@ -311,6 +345,15 @@ def _read_expectations(request: Request) -> list[Expectation]:
     if not all(_can_be_asked(item) for item in expected):
         raise AgentError.because("agent.message_unreadable")
     return expected
+
+
+def _read_names(request: Request) -> list[str]:
+    names = request.params.get("names")
+    if not isinstance(names, list) or len(names) > _MOST_NAMES:
+        raise AgentError.because("agent.message_unreadable")
+    if not all(isinstance(name, str) and is_usable_san(name) for name in names):
+        raise AgentError.because("agent.message_unreadable")
+    return names
 
 
 def _can_be_asked(item: Expectation) -> bool:

@@ -10,12 +10,14 @@ from mailadmin.agent.host.dovecot import DovecotHost, version_numbers
 from mailadmin.agent.host.files import FileState, replace_file, to_bytes
 from mailadmin.agent.host.ports import bind_problem, find_holder, is_mail_program
 from mailadmin.agent.host.postfix import PostfixHost
+from mailadmin.agent.host.scratch import ScratchServer
 from mailadmin.agent.host.store import Store
 from mailadmin.agent.protocol import AgentError
 from mailadmin.mailconf import dovecot_settings, material, postfix
 from mailadmin.mailconf.dovecot_settings import DovecotSettings
 from mailadmin.mailconf.postfix import PostfixFiles
 from mailadmin.mailconf.proof import Expectation
+from mailadmin.mailconf.rehearsal import PARAMETERS, Installed
 from mailadmin.mailconf.services import Daemon
 from mailadmin.mailconf.state import ListenerState
 from mailadmin.pki.problems import Problem
@@ -67,6 +69,7 @@ class Host:
         self.postfix = PostfixHost(config.postfix)
         self.dovecot = DovecotHost(config.dovecot)
         self.store = Store(config.state_dir)
+        self.scratch = ScratchServer(config)
 
     # Reading
 
@@ -127,6 +130,14 @@ class Host:
         """Tell whether somebody listens on the port who is neither Postfix nor Dovecot."""
         holder = find_holder(*expected.target)
         return holder is not None and not is_mail_program(holder.program)
+
+    def read_installed(self) -> Installed:
+        """Return what a server of its own would be made of. Raises :class:`AgentError`."""
+        return Installed(
+            postfix=self.postfix.read_parameters(PARAMETERS),
+            dovecot_version=version_numbers(self.dovecot.version()),
+            protocols=self.dovecot.read_settings().protocols,
+        )
 
     # Checking a staged copy
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import psutil
@@ -30,9 +30,9 @@ class PostfixHost:
         self.paths = paths
         self._queue_directory: Path | None = None
 
-    def read_parameters(self) -> dict[str, str]:
-        """Return the few parameters we go by, as Postfix itself reads them."""
-        done = self._run("postconf", self.paths.config_directory, "-x", *_PARAMETERS)
+    def read_parameters(self, names: Sequence[str] = _PARAMETERS) -> dict[str, str]:
+        """Return parameters as Postfix itself reads them; without ``names`` the few we go by."""
+        done = self._run("postconf", self.paths.config_directory, "-x", *names)
         if not done.is_ok:
             raise AgentError.because("postfix.config_broken", words=done.words)
         found: dict[str, str] = {}

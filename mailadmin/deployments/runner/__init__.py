@@ -10,6 +10,7 @@ from mailadmin.deployments.runner.challenges import (
 from mailadmin.deployments.runner.planning import run_plan
 from mailadmin.deployments.runner.probing import run_probe
 from mailadmin.deployments.runner.registering import HostReport, look_at_host
+from mailadmin.deployments.runner.rehearsing import rehearse_certificate
 
 __all__ = [
     "HostReport",
@@ -17,6 +18,7 @@ __all__ = [
     "find_host_way",
     "look_at_host",
     "present_challenge",
+    "rehearse_certificate",
     "run_deployment",
     "run_plan",
     "run_probe",

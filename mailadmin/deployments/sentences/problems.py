@@ -108,6 +108,55 @@ PROBLEMS: dict[str, Promise] = {
         "The agent answers for %(limit)s tokens already, which is the most. Nothing was published. "
         "Wait until orders under way have ended."
     ),
+    # a rehearsal: a mail server made for one certificate, beside the real one
+    "rehearsal.under_way": _(
+        "Another certificate is being rehearsed on the mail server. Wait a few seconds, then "
+        "rehearse again."
+    ),
+    "rehearsal.apply_under_way": _(
+        "A change is being applied to the mail server, and nothing is rehearsed beside it. Wait "
+        "until it has ended, then rehearse again."
+    ),
+    "rehearsal.leaf_unreadable": _(
+        "The certificate to rehearse cannot be read. Nothing was started."
+    ),
+    "rehearsal.name_not_covered": _(
+        "The certificate is not for %(names)s, which clients will ask for, so they would refuse "
+        "it. Nothing was started."
+    ),
+    "rehearsal.no_mail_owner": _(
+        "Postfix’s user %(subject)s (mail_owner) does not exist on the mail server, so no second "
+        "Postfix could be started to rehearse with. Correct mail_owner in main.cf."
+    ),
+    "rehearsal.no_port": _(
+        "No free port was found on the mail server to rehearse on (%(detail)s). The real mail "
+        "server was not touched."
+    ),
+    "rehearsal.not_started": _(
+        "The %(daemon)s that was to rehearse the certificate did not start: %(words)s. The real "
+        "mail server was not touched."
+    ),
+    "rehearsal.port_taken": _(
+        "Another program took %(place)s just before %(who)s was rehearsed there. The real mail "
+        "server was not touched. Rehearse again."
+    ),
+    "rehearsal.refused": _(
+        "%(daemon)s does not serve this certificate: %(words)s. It was tried on a mail server of "
+        "its own; the real one was not touched."
+    ),
+    "rehearsal.other_chain": _(
+        "%(who)s: beside the certificate, %(sent)s of its chain were sent on %(place)s instead of "
+        "%(wanted)s, or in another order. This was tried on a mail server of its own; the real one "
+        "was not touched."
+    ),
+    "rehearsal.too_slow": _(
+        "The rehearsal did not end within %(seconds)s seconds and was given up. The real mail "
+        "server was not touched. Look at how busy it is, then rehearse again."
+    ),
+    "rehearsal.not_ended": _(
+        "Programs of the rehearsal cannot be ended on the mail server. The real mail server was "
+        "not touched. Restart the agent, which tries again."
+    ),
     # the plan
     "plan.not_ready": _("The plan has not been made yet. Look at it first, then apply."),
     "plan.outdated": _(

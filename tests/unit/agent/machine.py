@@ -18,13 +18,15 @@ from mailadmin.agent.apply import Applier
 from mailadmin.agent.config import AgentConfig
 from mailadmin.agent.host import Found, Host, Rendered
 from mailadmin.agent.host.files import FileState
+from mailadmin.agent.host.scratch import ScratchServer
 from mailadmin.agent.host.store import Journal, Store
 from mailadmin.agent.planner import make_plan
 from mailadmin.agent.protocol import AgentError, ApplyReport, StepEvent
 from mailadmin.mailconf import dovecot_settings, main_cf, postfix
 from mailadmin.mailconf.postfix import PostfixFiles
 from mailadmin.mailconf.proof import Expectation, Seen
-from mailadmin.mailconf.services import Daemon
+from mailadmin.mailconf.rehearsal import RehearsalFiles
+from mailadmin.mailconf.services import SERVICES, Daemon
 from mailadmin.mailconf.state import DesiredState
 from mailadmin.pki.certificate import read_certificate
 from mailadmin.pki.parts import read_parts
@@ -171,9 +173,11 @@ class FakeDaemon:
 class FakePostfix(FakeDaemon):
     """Postfix, as far as the host asks."""
 
-    def read_parameters(self) -> dict[str, str]:
+    def read_parameters(self, names: Sequence[str] = ()) -> dict[str, str]:
         self.machine.faults.hit("postfix.read_parameters")
         return {
+            **dict.fromkeys(names, "/nowhere"),
+            "mail_owner": "root",
             "mail_version": "3.7.11",
             "default_database_type": "hash",
             "inet_protocols": self.machine.inet_protocols,
@@ -220,6 +224,57 @@ class FakeDovecot(FakeDaemon):
         return self.machine.is_dovecot_answering
 
 
+class FakeScratch(ScratchServer):
+    """The real folders and files of a rehearsal, and daemons that only remember to be started."""
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__(machine.config)
+        self.runtime = machine.folder / "runtime"
+        self.machine = machine
+        self.started: list[Daemon] = []
+        self.words: dict[Daemon, str] = {}
+        self.taken: set[str] = set()
+        self.ports: dict[str, int] = {}
+
+    def pick_ports(self, services: Sequence[str]) -> dict[str, int]:
+        self.machine.faults.hit("scratch.pick_ports")
+        self.ports = super().pick_ports(services)
+        return self.ports
+
+    def write(self, files: RehearsalFiles, pem_files: Mapping[str, bytes], mail_owner: str) -> None:
+        self.machine.faults.hit("scratch.write")
+        super().write(files, pem_files, mail_owner)
+
+    def start(self, daemon: Daemon, *, timeout: float) -> None:
+        self.machine.faults.hit(f"scratch.start.{daemon}")
+        self.started.append(daemon)
+
+    def trouble(self, daemon: Daemon) -> str:
+        return self.words.get(daemon, "")
+
+    def is_taken(self, port: int) -> bool:
+        return any(self.ports.get(service) == port for service in self.taken)
+
+    def clear(self) -> None:
+        self.machine.faults.hit("scratch.clear")
+        self.started.clear()
+        super().clear()
+
+    def look(self, expected: Sequence[Expectation]) -> list[Seen]:
+        """Look at the ports of the rehearsal: what the files on the disk say is served."""
+        self.machine.faults.hit("scratch.look")
+        return [self.machine.disturb(self._see(item)) for item in expected]
+
+    def _see(self, item: Expectation) -> Seen:
+        seen = Seen(item.service, item.address, item.port, item.sni_name)
+        if SERVICES[item.service].daemon not in self.started:
+            return replace(seen, error="probe.closed", error_text="Connection refused")
+        pem = Path(self.places.pem_folder, "default.pem").read_bytes()
+        leaf, *chain = read_parts([pem]).certificates
+        shown = tuple({"fingerprint": one.fingerprint} for one in chain)
+        return replace(seen, is_open=True, fingerprint=leaf.fingerprint, chain=shown)
+
+
 class FakeHost(Host):
     """The real host over files, with daemons that only remember."""
 
@@ -229,6 +284,7 @@ class FakeHost(Host):
         self.postfix = FakePostfix(machine, Daemon.POSTFIX)  # type: ignore[assignment]
         self.dovecot = FakeDovecot(machine, Daemon.DOVECOT)  # type: ignore[assignment]
         self.store = FaultyStore(machine.config.state_dir, machine.faults)
+        self.scratch: FakeScratch = FakeScratch(machine)
 
     def port_problem(self, service: str, address: str, port: int) -> Problem | None:
         return self.machine.port_problem

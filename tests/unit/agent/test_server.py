@@ -8,7 +8,7 @@ import socket
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,22 @@ class Served:
     def probe(self, expected: list[Expectation], *, is_thorough: bool = True) -> list[Seen]:
         assert self.may_go_on.wait(LIMIT)
         return self.machine.probe(expected, is_thorough)
+
+    def look(self, expected: Sequence[Expectation]) -> list[Seen]:
+        assert self.may_go_on.wait(LIMIT)
+        return self.machine.host.scratch.look(expected)
+
+    def rehearse_aside(self, state: DesiredState) -> tuple[threading.Thread, list[list[Seen]]]:
+        """Rehearse in a thread; comes back when the certificate is being looked at."""
+        answers: list[list[Seen]] = []
+        self.may_go_on.clear()
+        asking = threading.Thread(
+            target=lambda: answers.append(self.client.rehearse(state, ("mail.example.test",)))
+        )
+        asking.start()
+        started = self.machine.host.scratch.started
+        wait_for(lambda: len(started) == 2)
+        return asking, answers
 
     def stop(self) -> None:
         self.may_go_on.set()
@@ -119,6 +135,7 @@ def serve(monkeypatch: pytest.MonkeyPatch, machine: Machine) -> Iterator[Callabl
         machine.config = replace(machine.config, **config)
         one = Served(machine)
         monkeypatch.setattr(server, "probe_all", one.probe)
+        monkeypatch.setattr(server, "look_briefly", one.look)
         started.append(one)
         return one
 
@@ -682,3 +699,127 @@ def test_only_ports_of_this_machine_are_looked_at(
         ("192.0.2.1", False), ("127.0.0.1", True), ("192.0.2.1", False),
     ]  # fmt: skip
     assert seen[0].error_text == "not an address of the mail server"
+
+
+# Rehearsals
+
+
+def rehearsal_code(one: Served, state: DesiredState) -> str:
+    with pytest.raises(AgentError) as caught:
+        one.client.rehearse(state, ("mail.example.test",))
+    return caught.value.problem.code
+
+
+def test_a_rehearsal_answers_with_what_was_seen(
+    serve: Callable[..., Served], machine: Machine, wanted: DesiredState
+) -> None:
+    one = serve()
+    before, served = machine.snapshot(), machine.served
+    seen = one.client.rehearse(wanted, ("mail.example.test",))
+    assert {item.service for item in seen} == {"submissions", "imaps"}
+    assert {item.fingerprint for item in seen} == {wanted.default_certificate}
+    assert (machine.snapshot(), machine.served) == (before, served)
+
+
+def test_one_rehearsal_at_a_time(
+    serve: Callable[..., Served], machine: Machine, wanted: DesiredState
+) -> None:
+    one = serve()
+    asking, answers = one.rehearse_aside(wanted)
+    assert rehearsal_code(one, wanted) == "rehearsal.under_way"
+    # The second one has not disturbed the first.
+    one.may_go_on.set()
+    asking.join(LIMIT)
+    assert len(answers[0]) == 4
+    assert len(one.client.rehearse(wanted, ())) == 2
+
+
+def test_no_rehearsal_beside_an_apply(
+    serve: Callable[..., Served], machine: Machine, wanted: DesiredState
+) -> None:
+    one = serve()
+    one.may_go_on.clear()
+    thread, reports = one.apply_aside(wanted, "one")
+    wait_for(lambda: machine.generations == ["0001"])
+    assert rehearsal_code(one, wanted) == "rehearsal.apply_under_way"
+    one.may_go_on.set()
+    thread.join(LIMIT)
+    assert reports[0].outcome is Outcome.SUCCEEDED
+    assert len(one.client.rehearse(wanted, ())) == 2
+
+
+def test_an_apply_waits_for_a_rehearsal(
+    serve: Callable[..., Served], machine: Machine, wanted: DesiredState
+) -> None:
+    one = serve()
+    asking, answers = one.rehearse_aside(wanted)
+    thread, reports = one.apply_aside(wanted, "one")
+    wait_for(lambda: "one" in one.agent._jobs)
+    assert machine.generations == []
+    one.may_go_on.set()
+    for each in (asking, thread):
+        each.join(LIMIT)
+    assert len(answers[0]) == 4
+    assert reports[0].outcome is Outcome.SUCCEEDED
+
+
+def test_an_agent_that_stops_ends_its_rehearsal_first(
+    serve: Callable[..., Served], machine: Machine, wanted: DesiredState
+) -> None:
+    one = serve()
+    asking, answers = one.rehearse_aside(wanted)
+    stopping = threading.Thread(target=one.stop)
+    stopping.start()
+    for each in (asking, stopping):
+        each.join(LIMIT)
+    assert len(answers[0]) == 4
+    assert not machine.host.scratch.folder.exists()
+
+
+def test_a_stopped_agent_begins_no_rehearsal(
+    serve: Callable[..., Served], machine: Machine, wanted: DesiredState
+) -> None:
+    one = serve()
+    one.agent._stopping.set()
+    assert rehearsal_code(one, wanted) == "agent.hung_up"
+    assert not machine.host.scratch.started
+
+
+def test_remains_of_a_dead_agents_rehearsal_go_at_the_start(
+    serve: Callable[..., Served], machine: Machine
+) -> None:
+    for folder in (machine.host.scratch.folder / "pem", machine.host.scratch.runtime / "queue"):
+        folder.mkdir(parents=True)
+    serve()
+    assert not machine.host.scratch.folder.exists()
+    assert not machine.host.scratch.runtime.exists()
+
+
+@pytest.mark.parametrize("names", [None, "mail.example.test", [1], ["no name"], ["a.test"] * 1001])
+def test_names_that_are_none_are_refused(
+    serve: Callable[..., Served], machine: Machine, wanted: DesiredState, names: object
+) -> None:
+    state = wanted.as_dict(with_pem=True, with_key=True)
+    params = {"state": state, "names": names}
+    line = json.dumps({"verb": "rehearse", "params": params}).encode() + b"\n"
+    assert code_of(serve().say(line)) == "agent.message_unreadable"
+
+
+@pytest.mark.parametrize("deed", ["scratch.write", "scratch.start.postfix", "scratch.look"])
+def test_the_key_is_in_no_log_and_no_answer(
+    serve: Callable[..., Served],
+    machine: Machine,
+    wanted: DesiredState,
+    caplog: pytest.LogCaptureFixture,
+    deed: str,
+) -> None:
+    one = serve()
+    machine.faults.fail(deed, error=lambda: RuntimeError("broken"))
+    state = wanted.as_dict(with_pem=True, with_key=True)
+    params = {"state": state, "names": []}
+    line = json.dumps({"verb": "rehearse", "params": params}).encode() + b"\n"
+    with caplog.at_level("DEBUG"):
+        answers = one.say(line)
+    assert code_of(answers) == "agent.broken"
+    assert "PRIVATE" not in caplog.text + json.dumps(answers)
+    assert not machine.host.scratch.folder.exists()

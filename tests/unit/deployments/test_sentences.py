@@ -18,14 +18,16 @@ _PRODUCERS = [
     *(_SOURCE / "deployments" / "runner").glob("*.py"),
     _SOURCE / "mailconf" / "proof.py",
     _SOURCE / "mailconf" / "postfix.py",
+    _SOURCE / "mailconf" / "rehearsal.py",
 ]
 _FAMILIES = "agent|plan|deployment|material|port|daemon|postfix|dovecot|file|program|probe|rollback"
-_FAMILIES += "|http01"
+_FAMILIES += "|http01|rehearsal"
 # What looks like a code and is a verb of the audit log, a task, or a file name.
 _OTHERS = {
     "deployment.requested", "deployment.succeeded", "deployment.rolled_back", "deployment.failed",
     "deployment.refused",
     "deployments.tasks",
+    "dovecot.conf", "postfix.log",
 }  # fmt: skip
 
 
