@@ -47,6 +47,8 @@ def _describe_authority(stack: Stack) -> list[str]:
     roots = stack.var / "authority" / "root.pem"
     write_private_file(roots, stack.pebble.root_pem)
     command = ["acme_account", stack.pebble.directory_url, "--title", "Test CA (Pebble)"]
+    # It is a place to rehearse in itself, and there is no other one here.
+    command += ["--staging", stack.pebble.directory_url]
     return [*command, "--roots", str(roots), "--agree"]
 
 

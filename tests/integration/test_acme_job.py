@@ -57,6 +57,8 @@ def _of(panel: RunningStack, name: str) -> dict[str, Any]:
 def test_a_certificate_is_requested_issued_put_in_place_and_proven(panel: RunningStack) -> None:
     done = panel.manage("acme_request", HOST, "imap.example.test", "--wait")
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "Rehearsed at the staging directory" in done.stdout
+    assert "made for this rehearsal alone" in done.stdout
     row = _of(panel, HOST)
     assert row["standing"] == "waits_for_admin"
     fingerprint = row["certificate"]["fingerprint"]

@@ -84,6 +84,10 @@ _EVENTS: dict[str, Promise] = {
     "acme.rehearsed": _lazy(
         "Rehearsed at the staging directory of %(ca)s: a certificate was issued and thrown away."
     ),
+    "acme.rehearsed_on_wire": _lazy(
+        "A mail server made for this rehearsal alone served the certificate; proven by handshake "
+        "on %(ports)s ports, and thrown away."
+    ),
     "acme.key_kept_for_tlsa": _lazy("The key is kept, because a TLSA record names it."),
     "acme.name_left_out": _lazy(
         "%(name)s is left out this time, because the authority did not find its proof again and "

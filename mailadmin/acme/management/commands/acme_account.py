@@ -35,6 +35,9 @@ class Command(BaseCommand):
         """Declare the arguments."""
         parser.add_argument("directory", metavar="DIRECTORY")
         parser.add_argument("--title", default="", help="how it is called here")
+        parser.add_argument(
+            "--staging", default="", metavar="DIRECTORY", help="where the authority lets rehearse"
+        )
         parser.add_argument("--contact", default="", help="where the authority writes to")
         parser.add_argument("--roots", type=Path, help="PEM file: its own roots, if not public")
         parser.add_argument(
@@ -62,7 +65,7 @@ class Command(BaseCommand):
                     actor=Actor.command_line(),
                     title=title,
                     directory_url=url,
-                    staging_url=known.staging_url if known else "",
+                    staging_url=known.staging_url if known else options["staging"],
                     contact=options["contact"],
                     ca_bundle=_read_roots(options["roots"]),
                     terms_url=url,
