@@ -357,6 +357,25 @@ def test_an_answer_a_letter_at_a_time_is_given_up(
     assert time.monotonic() - started < 3
 
 
+def test_whoever_has_little_time_waits_for_less(
+    visit: Callable[..., Seen], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patient = probe_module.probe
+    monkeypatch.setattr(
+        f"{__name__}.probe",
+        lambda expected, **named: patient(expected, patience=0.1, **named),
+    )
+
+    def script(peer: Peer) -> None:
+        while True:
+            peer.say(b"2")
+            time.sleep(0.02)
+
+    started = time.monotonic()
+    assert visit("smtp", TlsMode.STARTTLS, script).error == "probe.timeout"
+    assert time.monotonic() - started < 3
+
+
 @pytest.mark.parametrize("service", ["smtp", "imap", "pop3", "sieve"])
 @pytest.mark.parametrize(
     "greeting", [b"SSH-2.0-OpenSSH_9.2\r\n", b"\xff\xfe\x00\r\n", b"\r\n", b"HTTP/1.1 400 Bad\r\n"]
