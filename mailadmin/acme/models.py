@@ -333,6 +333,8 @@ class AcmeAuthorization(models.Model):
     record_name = models.CharField(max_length=253, blank=True)
     # What is to be seen there; with http-01, what the panel answers. Public, as anybody may look.
     record_value = models.CharField(max_length=500, blank=True)
+    # What each authoritative server showed of the record at the last look, and when that was.
+    sight: models.JSONField[Json, Json] = models.JSONField(default=dict)
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.PENDING)
     # It was still valid from an earlier order: nothing had to be proven.
     is_reused = models.BooleanField(default=False)

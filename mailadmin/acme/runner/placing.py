@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.utils import timezone
+
 from mailadmin.acme.client import Authority
 from mailadmin.acme.dns import delegation, waiting
 from mailadmin.acme.dns.writers import open_writer
@@ -34,10 +36,16 @@ def put_in_place(order: AcmeOrder, authority: Authority, row: AcmeAuthorization)
 
 
 def is_in_place(row: AcmeAuthorization) -> bool:
-    """Tell whether the authority would find it; of a DNS record, on every server of the zone."""
+    """Tell whether the authority would find it; of a DNS record, on every server of the zone.
+
+    What each server showed is kept in the row, for the page that asks somebody to write it.
+    """
     if row.challenge == Challenge.HTTP_01:
         return True
-    return waiting.look(row.record_name, row.record_value).is_everywhere
+    look = waiting.look(row.record_name, row.record_value)
+    row.sight = look.as_dict() | {"at": timezone.now().isoformat()}
+    row.save(update_fields=["sight"])
+    return look.is_everywhere
 
 
 def take_away(order: AcmeOrder, row: AcmeAuthorization) -> None:
