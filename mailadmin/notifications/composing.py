@@ -46,6 +46,8 @@ def compose_notice(notice: Notice, now: datetime) -> Message:
 
 def notice_path(notice: Notice) -> str:
     """Return the page where something can be done about it."""
+    if notice.code == "acme.renewal_failing":
+        return reverse("acme:detail", args=[notice.params["renewal_id"]])
     if notice.certificate_id:
         return reverse("certificates:detail", args=[notice.certificate_id])
     if notice.deployment is not None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
+from mailadmin.acme.models import AcmeCertificate, AcmeOrder
 from mailadmin.certificates.models import Certificate
 from mailadmin.deployments.models import Deployment, Observation, ProbeRun
 from mailadmin.listeners.selectors import applied_state, desired_state
@@ -16,6 +17,7 @@ from mailadmin.notifications.findings import (
     BadDeployment,
     CertificateUse,
     Facts,
+    FailingRenewal,
     PortTrouble,
     StoredCertificate,
 )
@@ -41,7 +43,9 @@ def read_facts(now: datetime) -> Facts:
         uses = _uses_of(server) | uses
         ports += _port_troubles(server)
         deployments += _bad_deployments(server, now)
-    return Facts(tuple(_certificates()), uses, tuple(ports), tuple(deployments))
+    return Facts(
+        tuple(_certificates()), uses, tuple(ports), tuple(deployments), tuple(_failing_renewals())
+    )
 
 
 def _certificates() -> Iterable[StoredCertificate]:
@@ -77,6 +81,28 @@ def _uses_of(server: MailServer) -> dict[str, CertificateUse]:
         )
         for fingerprint in wanted_now | applied_now
     }
+
+
+def _failing_renewals() -> Iterable[FailingRenewal]:
+    rows = AcmeCertificate.objects.filter(failures__gt=0, is_renewed_automatically=True)
+    for row in rows.select_related("account", "certificate"):
+        old = row.certificate
+        yield FailingRenewal(
+            pk=row.pk,
+            label=row.label,
+            authority=row.account.title,
+            failures=row.failures,
+            next_attempt_at=row.next_attempt_at,
+            lifetime=Lifetime(old.not_before, old.not_after) if old else None,
+            problem=_last_problem(row),
+            certificate_id=old.pk if old else None,
+            server_id=row.server_id,
+        )
+
+
+def _last_problem(row: AcmeCertificate) -> dict[str, Any] | None:
+    failed = row.orders.filter(status=AcmeOrder.Status.FAILED)
+    return failed.values_list("problem", flat=True).first()
 
 
 def _places(state: DesiredState) -> dict[str, str]:

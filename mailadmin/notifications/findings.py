@@ -15,6 +15,10 @@ from mailadmin.pki.problems import Severity
 # How long a newer certificate may lie here before somebody is reminded to use it.
 _LEISURE, _HASTE = timedelta(days=1), timedelta(hours=1)
 _NEAR = timedelta(days=3)
+# Attempts in a row: after 1, 10 and 100 minutes it is no hiccup of the network any more.
+_FAILURES = 3
+# What must be left of the whole lifetime, or somebody has to act today.
+_LAST_SHARE = 1 / 6
 
 CODES_OF_STAGES = {
     Stage.RENEWAL: ("certificate.renewal_due", Severity.INFO),
@@ -95,6 +99,25 @@ class BadDeployment:
 
 
 @dataclass(frozen=True, slots=True)
+class FailingRenewal:
+    """A certificate that an authority was asked for in vain, several times in a row.
+
+    ``lifetime`` is that of the one in use; ``None`` if there is none yet. ``problem`` is what ended
+    the last attempt.
+    """
+
+    pk: int
+    label: str
+    authority: str
+    failures: int
+    next_attempt_at: datetime | None
+    lifetime: Lifetime | None
+    problem: dict[str, Any] | None
+    certificate_id: int | None = None
+    server_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Everything the judgement looks at."""
 
@@ -102,6 +125,7 @@ class Facts:
     uses: dict[str, CertificateUse] = field(default_factory=dict)
     ports: tuple[PortTrouble, ...] = ()
     deployments: tuple[BadDeployment, ...] = ()
+    renewals: tuple[FailingRenewal, ...] = ()
 
 
 class Heirs:
@@ -158,6 +182,7 @@ def judge(facts: Facts, now: datetime) -> list[Finding]:
             found += _judge_used(item, use, heirs.find(item), now)
     found += [_judge_port(item) for item in facts.ports]
     found += [_judge_deployment(item) for item in facts.deployments]
+    found += [finding for item in facts.renewals for finding in _judge_renewal(item, now)]
     return found
 
 
@@ -264,4 +289,34 @@ def _judge_deployment(item: BadDeployment) -> Finding:
         params={"host_name": item.host_name, "number": item.number, "failure": item.failure},
         server_id=item.server_id,
         deployment_id=item.pk,
+    )
+
+
+def _judge_renewal(item: FailingRenewal, now: datetime) -> Iterator[Finding]:
+    is_late = item.lifetime is not None and (
+        item.lifetime.not_after - now < item.lifetime.whole * _LAST_SHARE
+    )
+    if item.failures < _FAILURES and not (is_late and item.failures):
+        return
+    params: dict[str, Any] = {
+        "renewal_id": item.pk,
+        "label": item.label,
+        "authority": item.authority,
+        "failures": item.failures,
+        "problem": item.problem,
+    }
+    if item.next_attempt_at is not None:
+        params["next_attempt_at"] = item.next_attempt_at.isoformat()
+    if item.lifetime is not None:
+        params["not_after"] = item.lifetime.not_after.isoformat()
+    yield Finding(
+        code="acme.renewal_failing",
+        # Two subjects, so that it is told again once it gets serious.
+        subject=f"{item.pk}/late" if is_late else str(item.pk),
+        severity=Severity.ERROR if is_late else Severity.WARNING,
+        params=params,
+        # What fails belongs to the certificate in place; the next one's is another story.
+        occurrence=str(item.certificate_id or ""),
+        server_id=item.server_id,
+        certificate_id=item.certificate_id,
     )

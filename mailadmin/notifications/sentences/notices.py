@@ -12,10 +12,12 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from mailadmin.accounts.relative_time import exact_words, relative_words
+from mailadmin.acme.sentences import say as say_acme
 from mailadmin.deployments.sentences import say_problem as say_deployment_problem
 from mailadmin.listeners.sentences import service_words
 from mailadmin.notifications.models import Notice
 from mailadmin.pki.names import both_forms
+from mailadmin.pki.problems import Problem
 
 _DAY = 86400
 
@@ -31,6 +33,7 @@ TITLES: dict[str, Promise] = {
     "port.not_as_wanted": _("%(host_name)s: port %(port)s (%(service)s) is not as wanted"),
     "deployment.taken_back": _("%(host_name)s: deployment #%(number)s was taken back"),
     "deployment.failed": _("%(host_name)s: deployment #%(number)s failed"),
+    "acme.renewal_failing": _("%(label)s: %(authority)s issues no new certificate"),
 }
 SENTENCES: dict[str, Promise] = {
     "certificate.renewal_due": _(
@@ -73,6 +76,10 @@ SENTENCES: dict[str, Promise] = {
         "Deployment #%(number)s on %(host_name)s failed: %(failure)s It is not proven that mail "
         "runs as before."
     ),
+    "acme.renewal_failing": _(
+        "%(failures)s attempts in a row to get a certificate for %(label)s from %(authority)s "
+        "failed. %(reason)s"
+    ),
 }
 _LATE = ("certificate.ten_days", "certificate.three_days", "certificate.expired")
 _SERVED = _("It is in use on %(host_name)s: %(places)s.")
@@ -99,6 +106,10 @@ _TODO: dict[str, Promise] = {
     "deployment.failed": _(
         "What to do: look at the overview now, and check that Postfix and Dovecot run."
     ),
+    "acme.renewal_failing": _(
+        "What to do: read on the page of the renewal what the authority found at each name, mend "
+        "that, and order again there."
+    ),
 }
 
 
@@ -111,6 +122,8 @@ def say_what(notice: Notice, now: datetime) -> str:
     """Return what stands: what happened, and where it matters."""
     words = _words(notice, now)
     said = [str(SENTENCES[notice.code]) % words]
+    if notice.code == "acme.renewal_failing":
+        said += _say_what_stands(words)
     if notice.code in _LATE and notice.params.get("way") == "renew":
         said.append(_now("No newer one with its names is here."))
     if notice.is_about_certificate and "host_name" in notice.params:
@@ -142,7 +155,7 @@ def say_count(count: int) -> str:
 def _words(notice: Notice, now: datetime) -> dict[str, Any]:
     params = notice.params
     words: dict[str, Any] = dict(params)
-    for name in ("not_after", "heir_not_after"):
+    for name in ("not_after", "heir_not_after", "next_attempt_at"):
         if name in params:
             words[name] = exact_words(datetime.fromisoformat(params[name]))
     if "not_after" in params:
@@ -151,10 +164,25 @@ def _words(notice: Notice, now: datetime) -> dict[str, Any]:
         words["host_name"] = both_forms(params["host_name"])
     if "service" in params:
         words["service"] = service_words(params["service"])
+    if notice.code == "acme.renewal_failing":
+        problem = params.get("problem")
+        words["reason"] = say_acme(Problem.from_dict(problem)) if problem else ""
+        return words
     for name in ("problem", "failure"):
         if name in params:
             words[name] = _problem_words(params[name])
     return words
+
+
+def _say_what_stands(words: Mapping[str, Any]) -> list[str]:
+    """Return what is served meanwhile, and when the next attempt is."""
+    said = []
+    if "when" in words:
+        old = _now("What is served stays until it expires %(when)s, at %(not_after)s.")
+        said.append(old % words)
+    if "next_attempt_at" in words:
+        said.append(_now("The next attempt is at %(next_attempt_at)s.") % words)
+    return said
 
 
 def _problem_words(problem: Mapping[str, Any] | None) -> str:

@@ -10,12 +10,14 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from mailadmin.acme.models import AcmeCertificate, AcmeOrder
 from mailadmin.certificates.models import Certificate
 from mailadmin.deployments.models import Deployment, Observation, ProbeRun
 from mailadmin.notifications.models import Delivery, Notice
 from mailadmin.notifications.runner import drop_old, evaluate, evaluating
 from mailadmin.pki.problems import Problem
 from mailadmin.servers.models import MailServer
+from tests.acme_factories import make_acme_certificate, make_order
 from tests.deployment_factories import make_deployment, make_look
 from tests.notification_factories import make_mailbox, make_webhook
 from tests.server_factories import apply_wanted, make_server
@@ -298,3 +300,60 @@ def test_looking_costs_the_same_however_many_certificates_there_are(server: Mail
         evaluate(day(70))
     assert len(many) == len(few)
     assert Observation.objects.count() == 0
+
+
+def test_a_failing_renewal_is_told_again_when_it_gets_late_and_is_over_by_itself(
+    server: MailServer,
+) -> None:
+    make_mailbox()
+    wanted = make_acme_certificate(
+        server=server, certificate=server.default_certificate, failures=2, next_attempt_at=day(62)
+    )
+    why = Problem("acme.name_refused", subject="mail.example.org").as_dict()
+    make_order(wanted, status=AcmeOrder.Status.FAILED, problem=why)
+    evaluate(day(59))
+    assert told() == []
+    AcmeCertificate.objects.update(failures=3)
+    evaluate(day(59))
+    evaluate(day(59.5))
+    assert told() == ["acme.renewal_failing"]
+    assert Notice.objects.get().params["problem"] == why
+    AcmeCertificate.objects.update(failures=9)
+    evaluate(day(59.9))
+    assert Notice.objects.get().params["failures"] == 9
+    evaluate(day(76))
+    row = Notice.objects.get(code="acme.renewal_failing", closed_at=None)
+    assert row.severity == "error"
+    assert told().count("acme.renewal_failing") == 2
+    AcmeCertificate.objects.update(failures=0)
+    evaluate(day(76.5))
+    assert not Notice.objects.filter(code="acme.renewal_failing", closed_at=None).exists()
+
+
+def test_a_renewal_that_nobody_wants_renewed_by_itself_is_not_told(server: MailServer) -> None:
+    make_acme_certificate(failures=9, is_renewed_automatically=False)
+    evaluate(day(1))
+    assert not Notice.objects.exists()
+
+
+def test_one_that_acme_issued_and_no_port_serves_is_told_as_not_deployed(
+    server: MailServer,
+) -> None:
+    make_mailbox()
+    old = server.default_certificate
+    fresh = issue(begin=60)
+    wanted = make_acme_certificate(server=server, certificate=fresh)
+    make_order(
+        wanted,
+        status=AcmeOrder.Status.UNPROVEN,
+        certificate=fresh,
+        previous=old,
+        issued_at=day(60),
+    )
+    evaluate(day(60.5))
+    assert told() == []
+    evaluate(day(61.1))
+    assert told() == ["certificate.not_deployed"]
+    deploy(server, fresh)
+    evaluate(day(61.2))
+    assert standing() == []

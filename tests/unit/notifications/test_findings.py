@@ -12,11 +12,13 @@ import pytest
 from mailadmin.notifications.findings import (
     CertificateUse,
     Facts,
+    FailingRenewal,
     Finding,
     StoredCertificate,
     judge,
 )
 from mailadmin.notifications.stages import Lifetime
+from mailadmin.pki.problems import Severity
 
 START = datetime(2027, 1, 1, tzinfo=UTC)
 _numbers = count(1)
@@ -186,3 +188,48 @@ def test_ten_thousand_spare_certificates_are_judged_in_a_moment() -> None:
     began = datetime.now(UTC)
     assert len(findings(Facts(items), 70)) == 10_000
     assert datetime.now(UTC) - began < timedelta(seconds=5)
+
+
+def failing(failures: int, **values: Any) -> FailingRenewal:
+    item = FailingRenewal(
+        pk=7,
+        label="mail.example.org",
+        authority="Test CA",
+        failures=failures,
+        next_attempt_at=START + timedelta(days=70),
+        lifetime=Lifetime(START, START + timedelta(days=90)),
+        problem={"code": "acme.name_refused", "severity": "error", "subject": "", "params": {}},
+        certificate_id=3,
+    )
+    return replace(item, **values)
+
+
+@pytest.mark.parametrize(
+    ("failures", "on_day", "severity"),
+    [
+        (0, 80, None),
+        (2, 65, None),
+        (3, 65, Severity.WARNING),
+        (9, 74.9, Severity.WARNING),
+        (1, 75.1, Severity.ERROR),
+        (9, 95, Severity.ERROR),
+    ],
+)
+def test_a_renewal_that_fails_is_told_after_three_attempts_and_again_when_it_gets_late(
+    failures: int, on_day: float, severity: Severity | None
+) -> None:
+    found = findings(Facts(renewals=(failing(failures),)), on_day)
+    assert [item.severity for item in found] == ([severity] if severity else [])
+    if severity:
+        assert found[0].code == "acme.renewal_failing"
+        assert found[0].subject == ("7/late" if severity is Severity.ERROR else "7")
+        assert found[0].occurrence == "3"
+
+
+def test_a_first_certificate_that_is_never_issued_is_told_as_a_warning() -> None:
+    (found,) = findings(
+        Facts(renewals=(failing(3, lifetime=None, certificate_id=None, next_attempt_at=None),)), 500
+    )
+    assert found.severity is Severity.WARNING
+    assert "not_after" not in found.params
+    assert "next_attempt_at" not in found.params

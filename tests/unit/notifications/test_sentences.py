@@ -26,7 +26,7 @@ from mailadmin.notifications.sentences.notices import SENTENCES, TITLES
 from mailadmin.pki.problems import Problem
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
-CODE = re.compile(r"(certificate|port|deployment)\.[a-z_]+")
+CODE = re.compile(r"(certificate|port|deployment|acme)\.[a-z_]+")
 RESULT = re.compile(r"(mail|webhook|secret|delivery|cancelled)\.[a-z_]+")
 PROBLEM = re.compile(r"(webhook\.(url|address|secret)|destinations?\.|panel\.)[a-z_]+")
 RESULT_PARAMS = {
@@ -53,6 +53,8 @@ def notice(code: str, **values: Any) -> Notice:
         "heir": "new.example.org", "heir_not_after": (NOW + timedelta(days=80)).isoformat(),
         "host_name": "mail.example.org", "places": "465, 993", "way": "choose",
         "service": "imaps", "port": 993, "number": 41,
+        "authority": "Test CA", "failures": 3, "renewal_id": 7,
+        "next_attempt_at": (NOW + timedelta(days=1)).isoformat(),
         "problem": {"code": "probe.closed", "severity": "error", "subject": "imaps", "params": {
             "address": "*", "port": 993, "detail": "Connection refused"}},
         "failure": {"code": "deployment.fault", "severity": "error", "subject": "", "params": {}},
@@ -132,3 +134,16 @@ def test_every_status_has_words() -> None:
     assert {status_words(item) for item in Delivery.Status} & set(Delivery.Status.values) == {
         "sent"
     }
+
+
+def test_a_failing_renewal_says_why_what_stands_and_when_it_is_tried_again() -> None:
+    why = Problem("acme.name_refused", subject="mail.example.org").as_dict()
+    row = notice("acme.renewal_failing", params={"problem": why})
+    said = say_what(row, NOW)
+    assert said.startswith("3 attempts in a row to get a certificate for mail.example.org")
+    assert "did not find the proof for mail.example.org" in said
+    assert "What is served stays until it expires in 10 days" in said
+    assert "The next attempt is at 2026-11-25 12:00:00 UTC." in said
+    first = notice("acme.renewal_failing")
+    del first.params["not_after"]
+    assert "What is served stays" not in say_what(first, NOW)
