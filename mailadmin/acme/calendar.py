@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from mailadmin.acme import selectors
 from mailadmin.acme.models import AcmeCertificate, AcmeOrder
+from mailadmin.acme.runner import is_served
 
 _HORIZON = timedelta(days=90)
 # A renewal that is issued and not served for this long is what this page exists for.
@@ -42,6 +43,8 @@ _STATES = {
     Standing.GOOD: "proven",
 }
 
+_CALM = frozenset({Standing.GOOD, Standing.UNDER_WAY, Standing.BY_HAND})
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -52,6 +55,7 @@ class Line:
     order: AcmeOrder | None
     next_at: datetime | None
     is_overdue: bool
+    is_beyond: bool
     has_window: bool
 
     @property
@@ -59,10 +63,16 @@ class Line:
         """Return the colour."""
         return _STATES[self.standing]
 
+    @property
+    def needs_somebody(self) -> bool:
+        """Tell whether it does not go on without a person, or goes on badly."""
+        return self.is_overdue or self.standing not in _CALM
+
 
 def look_ahead(now: datetime) -> list[Line]:
     """Return every certificate: those that need somebody first, then by when they are renewed."""
-    lines = [describe(wanted, now) for wanted in selectors.list_wanted()]
+    rows = selectors.list_wanted_with_orders()
+    lines = [_describe(wanted, _recent_orders(wanted), now) for wanted in rows]
     far = now + _HORIZON
     order = list(Standing)
     return sorted(lines, key=lambda line: (_rank(line, order), line.next_at or far))
@@ -70,24 +80,36 @@ def look_ahead(now: datetime) -> list[Line]:
 
 def describe(wanted: AcmeCertificate, now: datetime) -> Line:
     """Return how one certificate stands."""
-    newest = selectors.newest_order(wanted)
+    rows = selectors.list_wanted_with_orders()
+    return _describe(wanted, _recent_orders(rows.get(pk=wanted.pk)), now)
+
+
+def _recent_orders(wanted: AcmeCertificate) -> list[AcmeOrder]:
+    # Filled by the selector's prefetch, under a name that the model does not know.
+    found: list[AcmeOrder] = vars(wanted)["recent_orders"]
+    return found
+
+
+def _describe(wanted: AcmeCertificate, recent: list[AcmeOrder], now: datetime) -> Line:
+    newest = recent[0] if recent else None
     next_at = wanted.next_attempt_at if wanted.is_renewed_automatically else None
     return Line(
         wanted=wanted,
-        standing=_standing(wanted, newest, now),
+        standing=_standing(wanted, recent, now),
         order=newest,
         next_at=next_at,
         is_overdue=next_at is not None and next_at < now - _PATIENCE,
+        is_beyond=next_at is not None and next_at > now + _HORIZON,
         has_window=bool(wanted.renewal_info.get("picked_at")),
     )
 
 
 def _rank(line: Line, order: list[Standing]) -> int:
-    calm = {Standing.GOOD, Standing.UNDER_WAY, Standing.BY_HAND}
-    return len(order) if line.standing in calm else order.index(line.standing)
+    return order.index(line.standing) if line.needs_somebody else len(order)
 
 
-def _standing(wanted: AcmeCertificate, newest: AcmeOrder | None, now: datetime) -> Standing:
+def _standing(wanted: AcmeCertificate, recent: list[AcmeOrder], now: datetime) -> Standing:
+    newest = recent[0] if recent else None
     if newest is not None and not newest.is_finished:
         is_waiting = newest.status == Status.WAITING
         return Standing.WAITS_FOR_RECORD if is_waiting else Standing.UNDER_WAY
@@ -95,10 +117,19 @@ def _standing(wanted: AcmeCertificate, newest: AcmeOrder | None, now: datetime) 
         return Standing.FAILING if wanted.certificate_id else Standing.NEVER_ISSUED
     if wanted.certificate_id is None or newest is None:
         return Standing.NEVER_ISSUED
-    issued = _newest_issued([newest, *wanted.orders.all()[:20]])
+    issued = _newest_issued(recent)
     if issued is not None and issued.status in {Status.ISSUED, Status.UNPROVEN}:
-        return _unserved(issued, now)
+        standing = _unserved(issued, now)
+        # The order is told within a minute of a deployment that somebody made.
+        if not _is_in_place(wanted):
+            return standing
     return Standing.GOOD if wanted.is_renewed_automatically else Standing.BY_HAND
+
+
+def _is_in_place(wanted: AcmeCertificate) -> bool:
+    if wanted.server is None or wanted.certificate is None:
+        return False
+    return is_served(wanted.server, wanted.certificate)
 
 
 def _unserved(issued: AcmeOrder, now: datetime) -> Standing:

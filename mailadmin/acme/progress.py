@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from mailadmin.acme.models import AcmeAuthorization, AcmeEvent, AcmeOrder, AcmePreflight
+from mailadmin.acme.runner import is_served
+from mailadmin.acme.sentences.words import say_headline
 from mailadmin.pki.problems import Problem, Severity
 
 # A worker takes a message within milliseconds; longer means that there is none.
@@ -34,20 +36,40 @@ class OrderView:
     names: tuple[AcmeAuthorization, ...]
     events: tuple[AcmeEvent, ...]
     waited_seconds: int
+    is_served: bool = False
 
     @property
     def state(self) -> str:
         """Return the colour of the whole."""
         if not self.order.is_finished:
             return "attention" if self.order.status == Status.WAITING else "pending"
+        if self.waits_for_place:
+            return "attention"
         if self.order.status in {Status.PROVEN, Status.ISSUED}:
             return "proven"
         return "off" if self.order.status == Status.CANCELLED else "broken"
 
     @property
+    def headline(self) -> str:
+        """Return where it stands in one line."""
+        return say_headline(self.order, is_served=self.is_served)
+
+    @property
+    def waits_for_place(self) -> bool:
+        """Tell whether the certificate is here and somebody has to put it in place."""
+        if self.order.trigger == AcmeOrder.Trigger.REHEARSAL or self.is_served:
+            return False
+        return self.order.status == Status.ISSUED and self.order.certificate is not None
+
+    @property
     def problem(self) -> Problem | None:
         """Return what ended it."""
         return Problem.from_dict(self.order.problem) if self.order.problem else None
+
+    @property
+    def seconds_between_looks(self) -> int:
+        """Return how often the page asks: rarely while somebody copies from it."""
+        return 5 if self.order.status == Status.WAITING else 1
 
     @property
     def is_waiting_long(self) -> bool:
@@ -135,7 +157,17 @@ def describe_order(order: AcmeOrder, now: datetime) -> OrderView:
         names=names,
         events=tuple(order.events.all()[:100]),
         waited_seconds=int((now - order.requested_at).total_seconds()),
+        is_served=_is_served(order),
     )
+
+
+def _is_served(order: AcmeOrder) -> bool:
+    """Tell whether somebody put it in place, of which the order is told within a minute."""
+    server = order.acme_certificate.server
+    is_open = order.status in {Status.ISSUED, Status.UNPROVEN}
+    if not is_open or order.certificate is None or server is None:
+        return False
+    return is_served(server, order.certificate)
 
 
 def describe_preflight(row: AcmePreflight, now: datetime) -> LookView:

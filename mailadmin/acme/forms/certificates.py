@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Iterable
+from typing import Any
 
 from django import forms
+from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
 
 from mailadmin.acme.models import AcmeAccount, AcmeCertificate, DnsAccess
-from mailadmin.acme.sentences import say
+from mailadmin.acme.sentences import say, say_code
+from mailadmin.acme.sentences.words import say_profile
 from mailadmin.acme.terms import Terms
 from mailadmin.certificates.forms.names import KeyKindField, NamesField
 from mailadmin.issuance.challenges import allowed_challenges
+from mailadmin.issuance.directories import KNOWN_AUTHORITIES, KnownAuthority, find_known
 from mailadmin.issuance.names import names_problems
+from mailadmin.issuance.profiles import profile_problems
 from mailadmin.pki.names import display_name
 from mailadmin.pki.problems import Severity
 
@@ -20,10 +25,13 @@ Challenge = AcmeCertificate.Challenge
 HttpWay = AcmeCertificate.HttpWay
 KeyChoice = AcmeCertificate.KeyChoice
 
+# Before the key of an authority at which there is no account yet; the style sheet knows it, too.
+_OPEN = "open-"
+
 _CHALLENGES = [
     (
         Challenge.HTTP_01,
-        _("A page on port 80 (HTTP-01): the usual way; not for wildcards"),
+        _("A page on port 80 (HTTP-01): the usual way; not for wildcards such as *.example.org"),
     ),
     (
         Challenge.DNS_01,
@@ -43,9 +51,21 @@ _HTTP_WAYS = [
     (HttpWay.WEB_ROOT, _("A web server on the mail host: a file in its folder")),
 ]
 _KEY_CHOICES = [
-    (KeyChoice.AUTO, _("Keep it while a TLSA record (DANE) names it, else draw a new one")),
-    (KeyChoice.NEW, _("A new key with every renewal; TLSA records must be changed before")),
-    (KeyChoice.KEEP, _("Always keep the key")),
+    (
+        KeyChoice.AUTO,
+        _("A new key each time, unless a TLSA record (DANE) names the one in use: then it stays"),
+    ),
+    (
+        KeyChoice.NEW,
+        _(
+            "A new key each time, whatever the DNS says: with TLSA records, other servers refuse "
+            "to deliver until the records name the new key"
+        ),
+    ),
+    (
+        KeyChoice.KEEP,
+        _("Always the same key: TLSA records stay right, but a key that leaked stays in use"),
+    ),
 ]
 
 
@@ -59,9 +79,14 @@ class AcmeCertificateForm(forms.Form):
             "mail.example.org and imap.example.org; up to 100. The first one is the main name."
         ),
     )
-    account = forms.ModelChoiceField(
-        label=_("Authority"), queryset=AcmeAccount.objects.none(), empty_label=None
+    account = forms.ChoiceField(label=_("Authority"), widget=forms.RadioSelect)
+    contact = forms.EmailField(
+        label=_("Mail address for the authority"),
+        required=False,
+        max_length=254,
+        help_text=_("Empty: none is told. Warnings come from this panel anyway."),
     )
+    agrees = forms.BooleanField(label=_("I agree to its terms of service"), required=False)
     challenge = forms.ChoiceField(
         label=_("How the authority sees that the names are yours"),
         choices=_CHALLENGES,
@@ -78,7 +103,7 @@ class AcmeCertificateForm(forms.Form):
         label=_("Who writes the DNS record"),
         queryset=DnsAccess.objects.all(),
         required=False,
-        empty_label=_("I do, by hand"),
+        empty_label=_("I do, by hand: the record is shown, and again at each renewal"),
     )
     key_kind = KeyKindField()
     key_choice = forms.ChoiceField(
@@ -87,11 +112,8 @@ class AcmeCertificateForm(forms.Form):
         initial=KeyChoice.AUTO,
         widget=forms.RadioSelect,
     )
-    profile = forms.CharField(
-        label=_("Profile"),
-        required=False,
-        max_length=40,
-        help_text=_("Empty: what the authority gives by itself."),
+    profile = forms.ChoiceField(
+        label=_("What kind of certificate (profile)"), required=False, widget=forms.RadioSelect
     )
     fallback_account = forms.ModelChoiceField(
         label=_("If that authority fails again and again"),
@@ -120,27 +142,76 @@ class AcmeCertificateForm(forms.Form):
         row: AcmeCertificate | None = None,
         names: list[str] | None = None,
     ) -> None:
-        initial: dict[str, Any] = {}
-        if row is not None:
-            initial = {name: getattr(row, name) for name in self.base_fields if name != "names"}
-        shown = row.names if row is not None else names or []
-        initial["names"] = "\n".join(display_name(name) for name in shown)
-        super().__init__(submitted, initial=initial)
-        accounts = AcmeAccount.objects.exclude(status=AcmeAccount.Status.DEACTIVATED)
-        for name in ("account", "fallback_account"):
-            self._account_field(name).queryset = accounts
+        self._accounts = {
+            str(account.pk): account
+            for account in AcmeAccount.objects.exclude(status=AcmeAccount.Status.DEACTIVATED)
+        }
+        self._openable = {} if row is not None else _openable(self._accounts.values())
+        super().__init__(submitted, initial=self._initial(row, names or []))
+        self._offer_choices(row)
 
-    def _account_field(self, name: str) -> forms.ModelChoiceField[AcmeAccount]:
-        return cast("forms.ModelChoiceField[AcmeAccount]", self.fields[name])
+    def _initial(self, row: AcmeCertificate | None, names: list[str]) -> dict[str, Any]:
+        if row is None:
+            shown = "\n".join(map(display_name, names))
+            return {"names": shown, "account": next(iter(self._accounts or self._openable), "")}
+        asked = set(self.base_fields) - {"names", "account", "contact", "agrees"}
+        initial = {name: getattr(row, name) for name in asked}
+        shown = "\n".join(map(display_name, row.names))
+        return initial | {"names": shown, "account": str(row.account_id)}
+
+    def _offer_choices(self, row: AcmeCertificate | None) -> None:
+        opened = [(key, account.title) for key, account in self._accounts.items()]
+        fresh = [(key, _offer_words(known)) for key, known in self._openable.items()]
+        self._choices("account", [*opened, *fresh])
+        self._profiles = _profile_choices(self._accounts.values(), row)
+        self._choices("profile", self._profiles)
+        fallback = self.fields["fallback_account"]
+        if isinstance(fallback, forms.ModelChoiceField):
+            fallback.queryset = AcmeAccount.objects.filter(
+                pk__in=[account.pk for account in self._accounts.values()]
+            )
+
+    def _choices(self, name: str, choices: list[tuple[str, str]]) -> None:
+        field = self.fields[name]
+        if isinstance(field, forms.ChoiceField):
+            field.choices = choices
+
+    @property
+    def opens_accounts(self) -> bool:
+        """Tell whether an account can be opened on the way."""
+        return bool(self._openable)
+
+    @property
+    def has_profiles(self) -> bool:
+        """Tell whether there is anything to choose from."""
+        return len(self._profiles) > 1
+
+    @property
+    def is_folded(self) -> bool:
+        """Tell whether nothing of what is folded away needs to be looked at."""
+        open_fields = {"names", "account", "contact", "agrees", "__all__"}
+        return set(self.errors) <= open_fields if self.is_bound else True
+
+    @property
+    def authority_to_open(self) -> KnownAuthority | None:
+        """Return the authority at which an account is to be opened; ``None`` if there is one."""
+        return self._openable.get(self.cleaned_data.get("account", ""))
 
     def clean(self) -> dict[str, Any]:
         """Check what one field alone cannot know."""
         cleaned = super().clean() or self.cleaned_data
+        account = self._accounts.get(cleaned.get("account", ""))
+        profile = str(cleaned.get("profile") or "")
         names, challenge = cleaned.get("names"), cleaned.get("challenge")
         if names and challenge:
-            self._check_names(names, challenge, str(cleaned.get("profile") or ""))
-        if cleaned.get("account") and cleaned.get("account") == cleaned.get("fallback_account"):
+            self._check_names(names, challenge, profile)
+        if account is not None and account == cleaned.get("fallback_account"):
             self.add_error("fallback_account", _("This is the same authority."))
+        if self.authority_to_open is not None and not cleaned.get("agrees"):
+            self.add_error("agrees", _("Without that, no authority opens an account."))
+        offered = account.about.get("profiles") or () if account else ()
+        for problem in profile_problems(profile, offered):
+            self.add_error("profile", say(problem))
         return cleaned
 
     def _check_names(self, names: list[str], challenge: str, profile: str) -> None:
@@ -152,12 +223,45 @@ class AcmeCertificateForm(forms.Form):
                 "challenge",
                 _(
                     "Wildcards can be proven by a DNS record only, and IP addresses by a page on "
-                    "port 80 only."
+                    "port 80 only. Choose the other way, or order such names apart."
                 ),
             )
 
-    @property
-    def terms(self) -> Terms:
-        """Return the answers, once the form is valid."""
-        answers = {name: value for name, value in self.cleaned_data.items() if name != "names"}
-        return Terms(**answers | {"key_kind": str(answers["key_kind"])})
+    def terms(self, opened: AcmeAccount | None = None) -> Terms:
+        """Return the answers of a valid form; ``opened`` is the account opened on the way."""
+        left_out = {"names", "contact", "agrees"}
+        answers = {key: value for key, value in self.cleaned_data.items() if key not in left_out}
+        account = opened or self._accounts[answers["account"]]
+        return Terms(**answers | {"account": account, "key_kind": str(answers["key_kind"])})
+
+
+def _openable(accounts: Iterable[AcmeAccount]) -> dict[str, KnownAuthority]:
+    """Return the authorities that open an account without being asked for anything before."""
+    known = {find_known(account.directory_url) for account in accounts}
+    return {
+        f"{_OPEN}{authority.key}": authority
+        for authority in KNOWN_AUTHORITIES
+        if not authority.needs_eab and authority not in known
+    }
+
+
+def _offer_words(known: KnownAuthority) -> str:
+    said = _now("%(title)s (an account is opened on the way). %(note)s")
+    return said % {"title": known.title, "note": say_code(known.note)}
+
+
+def _profile_choices(
+    accounts: Iterable[AcmeAccount], row: AcmeCertificate | None
+) -> list[tuple[str, str]]:
+    """Return every profile that an authority offers, with what it means and who offers it."""
+    offered: dict[str, tuple[str, list[str]]] = {}
+    for account in accounts:
+        for name, description in (account.about.get("profiles") or {}).items():
+            offered.setdefault(name, (str(description), []))[1].append(account.title)
+    if row is not None and row.profile:
+        offered.setdefault(row.profile, ("", []))
+    choices = [("", say_profile(""))]
+    for name, (description, titles) in sorted(offered.items()):
+        by = f" ({', '.join(titles)})" if titles else ""
+        choices.append((name, f"{name}{by}: {say_profile(name, description)}"))
+    return choices

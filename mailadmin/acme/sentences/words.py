@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
 
-from mailadmin.acme.models import AcmeCertificate, AcmeEvent
-from mailadmin.acme.sentences import say
+from mailadmin.acme.models import AcmeCertificate, AcmeEvent, AcmeOrder
+from mailadmin.acme.sentences import preflight, say
+from mailadmin.issuance.budgets import Budget
+from mailadmin.issuance.profiles import describe_profile
+from mailadmin.pki.names import both_forms
 from mailadmin.pki.problems import Problem, Severity
+
+_LONGEST_DESCRIPTION = 300  # characters
 
 STANDINGS: dict[str, Promise] = {
     "not_served": _lazy("renewed, but the old one is served"),
@@ -40,6 +47,22 @@ ORDERS: dict[str, Promise] = {
     "failed": _lazy("failed"),
     "cancelled": _lazy("given up"),
 }
+_HEADLINES: dict[str, Promise] = {
+    "queued": _lazy("Waiting for a worker to take it"),
+    "running": _lazy("Ordering the certificate…"),
+    "waiting": _lazy("Waiting for you: a DNS record has to be written"),
+    "issued": _lazy("Issued, but not in place yet: the mail server still serves what it did"),
+    "deploying": _lazy("Issued. Putting it in place on the mail server…"),
+    "proven": _lazy("Issued, deployed, and proven by handshake"),
+    "unproven": _lazy("Issued, but not served: the mail server still serves the old one"),
+    "failed": _lazy("No certificate was issued"),
+    "cancelled": _lazy("Given up: nothing was issued"),
+}
+_REHEARSED: dict[str, Promise] = {
+    "running": _lazy("Rehearsing at the staging directory…"),
+    "issued": _lazy("The rehearsal went well: an order for real would, too"),
+    "failed": _lazy("The rehearsal failed: an order for real would, too"),
+}
 TRIGGERS: dict[str, Promise] = {
     "first": _lazy("first order"),
     "due": _lazy("renewal, because a third of the lifetime was left"),
@@ -59,6 +82,36 @@ ACCOUNTS: dict[str, Promise] = {
     "valid": _lazy("registered"),
     "deactivated": _lazy("ended"),
     "lost": _lazy("unknown to the authority; registered anew at the next order"),
+}
+# What a stage means, for somebody who takes the three for one.
+MEANINGS: dict[str, Promise] = {
+    "ordered": _lazy("The authority has taken the order and says what it wants to see."),
+    "names": _lazy("The authority looked at each name itself, and found what it had asked for."),
+    "issued": _lazy(
+        "The certificate and its key are here; that alone changes nothing for clients."
+    ),
+    "deployed": _lazy("Postfix and Dovecot were told to serve it. That alone proves nothing."),
+    "proven": _lazy("A TLS handshake at each of its ports found this very certificate."),
+}
+ACCESSES: dict[str, Promise] = {
+    "rfc2136": _lazy("name server with signed updates (RFC 2136)"),
+    "lexicon": _lazy("provider"),
+}
+SIGHTS: dict[str, Promise] = {
+    "seen": _lazy("shows it"),
+    "not_yet": _lazy("does not show it yet"),
+    "astray": _lazy("does not answer for this zone"),
+    "unreachable": _lazy("cannot be reached from here"),
+}
+_PATHS: dict[str, Promise] = {
+    "ours": _lazy("our page is there"),
+    "other": _lazy("another page is there, of another web server"),
+    "status": _lazy("answers with status %(status)s, not with our page"),
+    "redirect_lost": _lazy("leads to %(redirected_to)s, and our page is not there"),
+    "refused": _lazy("refuses connections on port 80"),
+    "silent": _lazy("does not answer on port 80; often a firewall"),
+    "unreachable": _lazy("cannot be reached from here; nothing is known"),
+    "not_http": _lazy("answers, but not as a web server"),
 }
 _CHALLENGES: dict[str, Promise] = {
     "agent": _lazy("a page on port 80, answered by the mail server"),
@@ -88,7 +141,9 @@ _EVENTS: dict[str, Promise] = {
         "A mail server made for this rehearsal alone served the certificate; proven by handshake "
         "on %(ports)s ports, and thrown away."
     ),
-    "acme.key_kept_for_tlsa": _lazy("The key is kept, because a TLSA record names it."),
+    "acme.key_kept_for_tlsa": _lazy(
+        "The key is kept: a TLSA record (DANE) names it, or the DNS could not be asked."
+    ),
     "acme.name_left_out": _lazy(
         "%(name)s is left out this time, because the authority did not find its proof again and "
         "again. It keeps the old certificate until that expires."
@@ -120,12 +175,44 @@ def say_event(event: AcmeEvent) -> str:
     return str(template) % {name: _readable(value) for name, value in params.items()}
 
 
+def say_headline(order: AcmeOrder, *, is_served: bool = False) -> str:
+    """Return where an order stands, in one line; ``is_served``: by a deployment of somebody's."""
+    if is_served:
+        return _("Issued, and in place by now")
+    is_rehearsal = order.trigger == AcmeOrder.Trigger.REHEARSAL
+    headlines = _REHEARSED if is_rehearsal and order.status in _REHEARSED else _HEADLINES
+    return str(headlines[order.status])
+
+
 def say_challenge(wanted: AcmeCertificate) -> str:
     """Return how the names are proven."""
     if wanted.challenge == AcmeCertificate.Challenge.HTTP_01:
         return str(_CHALLENGES[wanted.http_way])
     by = wanted.dns_access.title if wanted.dns_access else _("by hand")
     return f"{_CHALLENGES[wanted.challenge]} ({by})"
+
+
+def say_profile(name: str, description: str = "") -> str:
+    """Return what a profile means; of one that only the authority knows, its own words."""
+    meaning = describe_profile(name)
+    if meaning.code == "acme.profile_unknown" and description:
+        return description[:_LONGEST_DESCRIPTION]
+    return say(meaning.problem)
+
+
+def say_limit(budget: Budget) -> str:
+    """Return what a limit counts, and of whom."""
+    template = preflight.BUDGETS[str(budget.kind)]
+    return str(template) % {"who": both_forms(budget.subject) if budget.subject else ""}
+
+
+def say_path(path: Mapping[str, Any]) -> str:
+    """Return what one address answered on the challenge path."""
+    answer = str(path.get("answer", ""))
+    if not answer:
+        return _("was not asked")
+    params = {"status": path.get("status", 0), "redirected_to": path.get("redirected_to", "")}
+    return str(_PATHS[answer]) % params if answer in _PATHS else answer
 
 
 def _readable(value: object) -> object:

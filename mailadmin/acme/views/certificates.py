@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import messages
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -16,13 +17,16 @@ from mailadmin.acme.forms.certificates import AcmeCertificateForm
 from mailadmin.acme.models import AcmeAccount, AcmeCertificate
 from mailadmin.acme.sentences import say
 from mailadmin.acme.services import orders
+from mailadmin.acme.services.accounts import add_account
 from mailadmin.acme.services.certificates import (
     add_acme_certificate,
     change_acme_certificate,
     forget_acme_certificate,
 )
 from mailadmin.audit.actors import Actor
+from mailadmin.certificates.master_key import CustodyProblem
 from mailadmin.certificates.models import Certificate
+from mailadmin.pki.names import parse_address
 from mailadmin.servers.errors import ChangeRefusedError
 from mailadmin.servers.selectors import current_server
 
@@ -33,8 +37,11 @@ _EVENTS_SHOWN = 200
 def show_renewals(request: HttpRequest) -> HttpResponse:
     """Show what needs somebody, and what will happen in the next 90 days."""
     now = timezone.now()
+    rows = calendar.look_ahead(now)
     context = {
-        "rows": calendar.look_ahead(now),
+        "rows": rows,
+        "urgent": [row for row in rows if row.needs_somebody],
+        "calm": [row for row in rows if not row.needs_somebody],
         "budgets": selectors.spent_budgets(now),
         "has_account": AcmeAccount.objects.exists(),
     }
@@ -60,9 +67,6 @@ class AddView(ChangeRequiredMixin, View):
 
     def get(self, request: HttpRequest) -> HttpResponse:
         """Ask; the names are those of the server, or of the certificate to be replaced."""
-        if not AcmeAccount.objects.exists():
-            messages.info(request, _("First choose an authority."))
-            return redirect("acme:account_add")
         return self._ask(request, AcmeCertificateForm(names=_names_to_begin_with(request)))
 
     def post(self, request: HttpRequest) -> HttpResponse:
@@ -72,15 +76,19 @@ class AddView(ChangeRequiredMixin, View):
             return self._ask(request, form)
         actor = Actor.from_request(request)
         try:
-            wanted = add_acme_certificate(
-                actor=actor,
-                server=current_server(),
-                names=form.cleaned_data["names"],
-                terms=form.terms,
-                replaces=_replaced(request),
-            )
+            with transaction.atomic():
+                wanted = add_acme_certificate(
+                    actor=actor,
+                    server=current_server(),
+                    names=form.cleaned_data["names"],
+                    terms=form.terms(_open_account(actor, form)),
+                    replaces=_replaced(request),
+                )
         except ChangeRefusedError as refused:
             form.add_error(None, [say(problem) for problem in refused.problems])
+            return self._ask(request, form)
+        except CustodyProblem as error:
+            form.add_error(None, say(error.problem))
             return self._ask(request, form)
         row = orders.request_preflight(
             actor=actor,
@@ -114,7 +122,7 @@ class ChangeView(ChangeRequiredMixin, View):
                 actor=Actor.from_request(request),
                 acme_certificate=wanted,
                 names=form.cleaned_data["names"],
-                terms=form.terms,
+                terms=form.terms(),
             )
         except ChangeRefusedError as refused:
             form.add_error(None, [say(problem) for problem in refused.problems])
@@ -157,8 +165,32 @@ def _replaced(request: HttpRequest) -> Certificate | None:
     return Certificate.objects.filter(pk=int(text[:9]), deleted_at=None).first()
 
 
+def _open_account(actor: Actor, form: AcmeCertificateForm) -> AcmeAccount | None:
+    """Open the account that is needed on the way; a worker registers it at the authority."""
+    known = form.authority_to_open
+    if known is None:
+        return None
+    return add_account(
+        actor=actor,
+        title=known.title,
+        directory_url=known.directory_url,
+        staging_url=known.staging_url,
+        contact=form.cleaned_data["contact"],
+        terms_url=known.directory_url,
+    )
+
+
 def _names_to_begin_with(request: HttpRequest) -> list[str]:
+    """Return the names of the certificate to be replaced, or those that are served now."""
     replaced, server = _replaced(request), current_server()
     if replaced is not None:
-        return replaced.names
-    return [server.host_name] if server else []
+        return list(replaced.names)
+    if server is None:
+        return []
+    default = server.default_certificate
+    served = [name for name in default.names if _is_host_name(name)] if default else []
+    return list(dict.fromkeys([server.host_name, *served]))
+
+
+def _is_host_name(name: str) -> bool:
+    return "." in name and "*" not in name and parse_address(name) is None
