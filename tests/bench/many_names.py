@@ -19,9 +19,7 @@ from tests.states import make_material, with_name
 _SPACING = 5.0
 
 
-def build(
-    state: DesiredState, names: int, certificates: int
-) -> tuple[DesiredState, list[Material]]:
+def build(state: DesiredState, names: int, certificates: int) -> DesiredState:
     """Return the state with so many names, shared out among so many certificates."""
     hosts = [f"mail{number}.example.test" for number in range(names)]
     materials = [
