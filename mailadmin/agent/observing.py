@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from mailadmin.agent.host import Found, Host
-from mailadmin.agent.planner import read_host_keys
+from mailadmin.agent.planner import read_host_file, read_host_keys
 from mailadmin.pki.certificate import CertificateFacts
 from mailadmin.pki.chain import order_chain
-from mailadmin.pki.parts import read_parts
 
 
 def observe(host: Host) -> dict[str, Any]:
@@ -28,7 +27,7 @@ def _certificates(host: Host, found: Found) -> list[dict[str, Any]]:
     keys = read_host_keys(host, found)
     shown: dict[str, dict[str, Any]] = {}
     for content in host.read_pem_files(found).values():
-        certificates = read_parts([content]).certificates
+        certificates = read_host_file(content).certificates
         for leaf in certificates:
             if leaf.public_key_id in keys:
                 shown.setdefault(leaf.fingerprint, _as_dict(leaf, certificates))

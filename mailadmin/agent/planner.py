@@ -22,7 +22,7 @@ from mailadmin.mailconf.state import (
     DesiredState,
     ListenerState,
 )
-from mailadmin.pki.bundle import read_parts
+from mailadmin.pki.bundle import Parts, read_parts
 from mailadmin.pki.certificate import CertificateProblem, read_certificate
 from mailadmin.pki.keys import (
     KeyProblem,
@@ -245,7 +245,7 @@ def with_key(
         return refuse("material.key_missing")
     if _key_id(key_pem) != leaf.public_key_id:
         return refuse("material.key_mismatch")
-    chain = read_parts([certificate.chain_pem.encode()])
+    chain = read_host_file(certificate.chain_pem.encode())
     if certificate.chain_pem.strip() and (not chain.certificates or has_errors(chain.problems)):
         return refuse("material.chain_unreadable")
     facts = replace(
@@ -266,11 +266,19 @@ def _key_id(key_pem: str) -> str:
         return ""
 
 
+def read_host_file(content: bytes) -> Parts:
+    """Read certificates and keys as Postfix and Dovecot do: they take no PKCS#12.
+
+    Its author chooses how many rounds opening it takes, and the agent serves one caller at a time.
+    """
+    return read_parts([content], takes_pkcs12=False)
+
+
 def read_host_keys(host: Host, found: Found) -> dict[str, str]:
     """Return the keys in the files the daemons use, by public key; they never leave the host."""
     keys: dict[str, str] = {}
     for content in host.read_pem_files(found).values():
-        for key in read_parts([content]).private_keys:
+        for key in read_host_file(content).private_keys:
             keys[public_key_id(key)] = private_key_to_pem(key).decode()
     return keys
 

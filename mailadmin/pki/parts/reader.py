@@ -60,15 +60,20 @@ class _Place:
 
 
 def read_parts(
-    inputs: Sequence[bytes], password: str | None = None, *, written: Sequence[bytes] = ()
+    inputs: Sequence[bytes],
+    password: str | None = None,
+    *,
+    written: Sequence[bytes] = (),
+    takes_pkcs12: bool = True,
 ) -> Parts:
     """Take an upload apart; see the package.
 
     ``written`` are certificates and keys that were read before and written out by the panel, with
-    no limit to the size of one; they count as no part. Never raises for hostile input: what cannot
-    be read becomes a problem.
+    no limit to the size of one; they count as no part. Without ``takes_pkcs12`` nothing is opened
+    whose author says how long that takes. Never raises for hostile input: what cannot be read
+    becomes a problem.
     """
-    reader = _Reader(password)
+    reader = _Reader(password, takes_pkcs12=takes_pkcs12)
     for part, content in enumerate(inputs[:MAX_BLOCKS], 1):
         reader.read_part(part, content)
     for content in written:
@@ -81,8 +86,9 @@ def read_parts(
 class _Reader:
     """Collects what one input after the other holds."""
 
-    def __init__(self, password: str | None) -> None:
+    def __init__(self, password: str | None, *, takes_pkcs12: bool) -> None:
         self._password = password
+        self._takes_pkcs12 = takes_pkcs12
         self._certificates: list[CertificateFacts] = []
         self._keys: list[PrivateKey] = []
         self._refused_key_ids: set[str] = set()
@@ -264,7 +270,7 @@ class _Reader:
         if is_pkcs7(element):
             self._kind = FileKind.PKCS7
             self._read_pkcs7(place, element)
-        elif is_pkcs12(element):
+        elif self._takes_pkcs12 and is_pkcs12(element):
             self._kind = FileKind.PKCS12
             self._read_pkcs12(place, element)
         else:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import base64
 from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import pkcs12
 
-from mailadmin.agent.planner import Plan, make_plan
+from mailadmin.agent.planner import Plan, make_plan, read_host_file
 from mailadmin.agent.protocol import Outcome
 from mailadmin.mailconf.dovecot_settings import DovecotSettings, read_settings
 from mailadmin.mailconf.services import Daemon
 from mailadmin.mailconf.state import DesiredState
+from mailadmin.pki.keys import load_private_key
 from mailadmin.pki.problems import Problem
 from tests.states import make_material, with_default, with_listener, with_name, with_open
+from tests.throwaway_pki import ThrowawayCa
 from tests.unit.agent.machine import ADDRESS, Machine
 
 BOTH = (Daemon.DOVECOT, Daemon.POSTFIX)
@@ -216,3 +223,23 @@ def test_a_port_held_by_the_daemon_itself_is_no_reason_to_stop_it(
     machine.port_problem = Problem("port.taken", subject="imaps", params={"program": program})
     wide = plan(machine, with_listener(state, "imaps", address="*"))
     assert code in {item.code for item in wide.problems}
+
+
+def test_a_pkcs12_file_on_the_host_is_not_opened() -> None:
+    """Neither daemon takes one, and how long opening it takes is up to whoever made it."""
+    issued = ThrowawayCa().issue()
+    key = load_private_key(issued.key_pem)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    leaf = x509.load_pem_x509_certificate(issued.cert_pem)
+    container = pkcs12.serialize_key_and_certificates(
+        None, key, leaf, None, serialization.NoEncryption()
+    )
+    for content in (container, _as_pem(container)):
+        found = read_host_file(content)
+        assert not (found.certificates or found.private_keys)
+    assert read_host_file(issued.fullchain_pem + issued.key_pem).private_keys
+
+
+def _as_pem(container: bytes) -> bytes:
+    text = base64.encodebytes(container).decode()
+    return f"-----BEGIN PKCS12-----\n{text}-----END PKCS12-----\n".encode()
