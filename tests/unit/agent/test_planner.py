@@ -236,7 +236,8 @@ def test_a_pkcs12_file_on_the_host_is_not_opened() -> None:
     )
     for content in (container, _as_pem(container)):
         found = read_host_file(content)
-        assert not (found.certificates or found.private_keys)
+        assert not found.certificates
+        assert not found.private_keys
     assert read_host_file(issued.fullchain_pem + issued.key_pem).private_keys
 
 
