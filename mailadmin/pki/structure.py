@@ -12,6 +12,7 @@ certificate.issuer_empty             error                 RFC 5280 4.1.2.4
 certificate.algorithms_differ        error                 RFC 5280 4.1.1.2
 certificate.extension_twice          error     extensions  RFC 5280 4.2
 certificate.extension_unreadable     error     extensions  RFC 5280 4.2
+certificate.usages_empty             error                 RFC 5280 4.2.1.12: at least one
 certificate.extensions_too_many      error     limit       own: bounded work
 certificate.extension_unknown        error     extensions  RFC 5280 4.2: critical and not understood
 certificate.precertificate           error                 RFC 6962 3.1
@@ -45,6 +46,8 @@ _EXTENSIONS_SHOWN = 3
 _WEAK_HASHES = frozenset({"md5", "sha1", "md2", "md4"})
 _FADING_HASHES = frozenset({"sha224", "sha3-224", "sha512-224"})
 _GOOD_HASHES = frozenset({"sha256", "sha384", "sha512"})
+_EXTENDED_KEY_USAGE = ExtensionOID.EXTENDED_KEY_USAGE.dotted_string
+_EMPTY_SEQUENCE = b"\x30\x00"
 _PRECERTIFICATE = ExtensionOID.PRECERT_POISON.dotted_string
 # What mail programs work with when it is critical; anything else makes them refuse.
 _UNDERSTOOD = frozenset(
@@ -133,9 +136,15 @@ def _extension_problems(facts: CertificateFacts, raw: RawFields) -> Iterator[Pro
     if _PRECERTIFICATE in unknown:
         unknown.remove(_PRECERTIFICATE)
         yield certificate_problem("certificate.precertificate", facts)
+    unreadable = set(facts.unreadable_extensions)
+    if _EXTENDED_KEY_USAGE in unreadable and _EMPTY_SEQUENCE in (
+        extension.value for extension in raw.extensions if extension.oid == _EXTENDED_KEY_USAGE
+    ):
+        unreadable.remove(_EXTENDED_KEY_USAGE)
+        yield certificate_problem("certificate.usages_empty", facts)
     for code, oids in (
         ("certificate.extension_twice", (oid for oid, count in counts.items() if count > 1)),
-        ("certificate.extension_unreadable", facts.unreadable_extensions),
+        ("certificate.extension_unreadable", unreadable),
         ("certificate.extension_unknown", unknown),
     ):
         shown = _name_extensions(oids)

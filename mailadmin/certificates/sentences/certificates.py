@@ -210,6 +210,10 @@ SENTENCES: dict[str, StrPromise] = {
         "A part of the certificate “%(name)s” is malformed (%(extensions)s): mail programs refuse "
         "it. Ask the authority for a right one."
     ),
+    "certificate.usages_empty": _(
+        "The certificate “%(name)s” lists what it may be used for (extKeyUsage), and the list is "
+        "empty: mail programs refuse it. Ask the authority for one that is for servers."
+    ),
     "certificate.extensions_too_many": _(
         "The certificate “%(name)s” has more than %(limit)s extensions, which no real one has, so "
         "the rest was not looked at. Ask the authority for a right one."

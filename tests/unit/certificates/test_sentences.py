@@ -116,6 +116,7 @@ PARAMS: dict[str, dict[str, Param]] = {
     "certificate.algorithms_differ": {"name": "mail.example.org"},
     "certificate.extension_twice": {"name": "mail.example.org", "extensions": "keyUsage"},
     "certificate.extension_unreadable": {"name": "mail.example.org", "extensions": "keyUsage"},
+    "certificate.usages_empty": {"name": "mail.example.org"},
     "certificate.extensions_too_many": {"name": "mail.example.org", "limit": 63},
     "certificate.extension_unknown": {"name": "mail.example.org", "extensions": "1.2.3.4"},
     "certificate.precertificate": {"name": "mail.example.org"},

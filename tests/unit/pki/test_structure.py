@@ -87,6 +87,14 @@ def test_a_malformed_extension_is_named_and_the_rest_is_read() -> None:
     assert found["certificate.extension_unreadable"].params["extensions"] == "basicConstraints"
 
 
+def test_an_empty_list_of_uses_is_told_from_a_malformed_one() -> None:
+    san = GOOD[0]
+    assert set(judge(make(san, ("2.5.29.37", b"\x30\x00", False)))) >= {"certificate.usages_empty"}
+    malformed = judge(make(san, ("2.5.29.37", b"zz", False)))
+    assert "certificate.usages_empty" not in malformed
+    assert malformed["certificate.extension_unreadable"].params["extensions"] == "extKeyUsage"
+
+
 def test_a_malformed_san_names_nothing() -> None:
     facts = make(("2.5.29.17", b"zz", False), USE)
     assert facts.names == ()
