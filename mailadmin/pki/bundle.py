@@ -118,7 +118,9 @@ def judge_bundle(
     leaf, choice_problems = _choose_leaf(parts, known)
     if leaf is None:
         lone = _lone_key_problems(keys.values(), known_keys)
-        found = _sort_problems([*parts.problems, *choice_problems, *lone])
+        held = [facts for facts in parts.certificates if facts.public_key_id not in keys]
+        weak = _weak_certificate_problems(held, known_keys)
+        found = _sort_problems([*parts.problems, *choice_problems, *lone, *weak])
         return Verdict(found, _count(parts), files=parts.files)
     source = known.find(leaf)
     others = list(parts.certificates)
@@ -133,10 +135,11 @@ def judge_bundle(
     )
     anchor = result.anchor
     is_public = anchor is not None and valid_roots.is_public(anchor)
+    judged = list(judge_leaf(leaf, now, is_public=is_public))
     problems = [
-        *parts.problems,
+        *(problem for problem in parts.problems if not _is_repeated(problem, judged)),
         *_key_problems(leaf, source, parts),
-        *judge_leaf(leaf, now, is_public=is_public),
+        *judged,
         *chain_problems(result, now, are_roots_known=bool(roots.roots)),
         *_listed_problems((leaf, *result.chain), known_keys),
         *_lone_key_problems(
@@ -229,6 +232,25 @@ def _listed_problems(
         digest = key_digest(public_key) if public_key else None
         for problem in listed_key_problems(digest, known_keys):
             yield certificate_problem(problem.code, facts, problem.severity, **problem.params)
+
+
+def _weak_certificate_problems(
+    certificates: Iterable[CertificateFacts], known_keys: KnownKeys
+) -> Iterator[Problem]:
+    """Warn of the weak keys of certificates of which none was chosen as the server's."""
+    for facts in certificates:
+        public_key = read_public_key(load_x509(facts))
+        for problem in weak_key_problems(public_key) if public_key else ():
+            yield certificate_problem(problem.code, facts, problem.severity, **problem.params)
+    yield from _listed_problems(certificates, known_keys)
+
+
+def _is_repeated(problem: Problem, judged: Iterable[Problem]) -> bool:
+    """Tell whether what is said of a private key is said of its certificate as well."""
+    return any(
+        problem.code == other.code and problem.params.items() <= other.params.items()
+        for other in judged
+    )
 
 
 def _lone_key_problems(keys: Iterable[PrivateKey], known_keys: KnownKeys) -> Iterator[Problem]:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import product
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -22,7 +22,15 @@ from mailadmin.pki.certificate import make_self_signed, read_certificate
 from mailadmin.pki.csr import CsrSubject, build_csr
 from mailadmin.pki.keys import KeyKind, private_key_to_pem, public_key_id
 from mailadmin.pki.problems import Severity
-from tests.throwaway_pki import CLIENT_AUTH, ThrowawayCa, draw_key, small_rsa_key
+from tests.throwaway_pki import (
+    CLIENT_AUTH,
+    SERVER_AUTH,
+    ThrowawayCa,
+    common_name,
+    draw_key,
+    sign_certificate,
+    small_rsa_key,
+)
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 CA = ThrowawayCa(intermediates=2, now=NOW)
@@ -292,6 +300,24 @@ def test_a_wrong_key_for_a_certificate_whose_key_is_elsewhere_is_refused() -> No
 
 def test_a_key_in_the_upload_counts_more_than_one_elsewhere() -> None:
     verdict = judge(*WHOLE, key_ids_elsewhere={LEAF.public_key_id})
+    assert verdict.key_source is KeySource.UPLOADED
+
+
+def test_a_kind_that_is_refused_is_told_once_for_key_and_certificate() -> None:
+    ca, key = ThrowawayCa(), ed25519.Ed25519PrivateKey.generate()
+    leaf = sign_certificate(
+        common_name("mail.example.org"),
+        key.public_key(),
+        signer=ca.root.certificate.subject,
+        signer_key=ca.root.key,
+        not_before=NOW,
+        not_after=NOW + timedelta(days=90),
+        names=["mail.example.org"],
+        eku=[SERVER_AUTH],
+    )
+    key_pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    verdict = judge(leaf.public_bytes(Encoding.PEM), key_pem)
+    assert codes(verdict, Severity.ERROR) == ["key.ed25519"]
     assert verdict.key_source is KeySource.UPLOADED
 
 

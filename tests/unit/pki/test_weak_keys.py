@@ -92,6 +92,18 @@ def test_a_weak_key_beside_another_certificate_is_told_too() -> None:
     assert set(errors(verdict.problems)) == {"key.mismatch", WEAK_CODES[1]}
 
 
+def test_weak_certificates_are_told_of_when_none_is_the_servers() -> None:
+    ca = ThrowawayCa()
+    key = weak_key("key.weak_roca")
+    authority = ca.add_authority("Weak", ca.root, key=key).pem
+    assert errors(judge(authority).problems) == ["bundle.no_leaf", "key.weak_roca"]
+    weak, other = ca.issue(["a.example.org"], key=key), ca.issue(["b.example.org"])
+    several = judge(weak.cert_pem, other.cert_pem).problems
+    assert errors(several) == ["bundle.several_leaves", "key.weak_roca"]
+    (told,) = [item for item in several if item.code == "key.weak_roca"]
+    assert told.params["name"] == "a.example.org"
+
+
 def test_an_authority_with_a_weak_key_is_refused_in_a_chain() -> None:
     key = weak_key("key.weak_close_primes")
     ca = ThrowawayCa(now=NOW)
