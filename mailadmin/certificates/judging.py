@@ -56,6 +56,10 @@ def judge_parts(parts: Parts, reader: BoundedReader, *, now: datetime) -> Verdic
 def judge_stored(certificate: Certificate, now: datetime) -> Verdict:
     """Judge a certificate as it is stored: nothing is added to its chain, and its key is taken
     as being where it belongs.
+
+    Here and not in a child, unlike an upload: what is stored was judged by a child within its two
+    seconds, or is what the daemons of the mail host serve already. It holds no password, and pages
+    ask for this at every look, where starting a child would cost most of their time.
     """
     stored = read_stored(certificate)
     return judge_bundle(

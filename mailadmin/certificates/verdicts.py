@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from mailadmin.accounts.relative_time import exact_words, relative_words
+from mailadmin.certificates.known_keys import weak_key_checks
 from mailadmin.pki.bundle import Found, KeySource, Verdict
 from mailadmin.pki.certificate import CertificateFacts
 from mailadmin.pki.chain import MISSING_INTERMEDIATE
@@ -186,6 +187,25 @@ def _validity_sentence(leaf: CertificateFacts, now: datetime) -> str:
     if leaf.is_expired(now):
         return _("It was valid until %(end)s (%(ends_in)s).") % words
     return _("It is valid until %(end)s (%(ends_in)s).") % words
+
+
+def weak_key_sentences(verdict: Verdict) -> Iterator[str]:
+    """Say which known weaknesses the key was looked at for, and which not."""
+    if verdict.leaf is None and not verdict.found.keys:
+        return
+    if weak_key_checks()["not_made"]:
+        yield _(
+            "Its key was looked at for weaknesses that show in its numbers (ROCA, close and shared "
+            "primes and others). It was not compared with those that Debian drew until 2008 or "
+            "that were published, because the lists of them are not all here (manage.py weak_keys "
+            "update)."
+        )
+    else:
+        yield _(
+            "Its key was looked at for weaknesses that show in its numbers (ROCA, close and shared "
+            "primes and others), and compared with those that Debian drew until 2008 and those "
+            "that were published."
+        )
 
 
 def trust_sentences(verdict: Verdict) -> Iterator[str]:

@@ -46,7 +46,7 @@ from mailadmin.certificates.sealed_uploads import (
 from mailadmin.certificates.sentences import say
 from mailadmin.certificates.services import Stored, StoreResult
 from mailadmin.certificates.succession import GUESSED
-from mailadmin.certificates.verdicts import describe_verdict, draw_chain
+from mailadmin.certificates.verdicts import describe_verdict, draw_chain, weak_key_sentences
 from mailadmin.certificates.views.adding import use_url
 from mailadmin.pki.bundle import Parts, Verdict
 from mailadmin.pki.keys import private_key_to_pem
@@ -69,7 +69,10 @@ class UploadView(ChangeRequiredMixin, View):
             return self._ask(request, UploadForm(), [too_large()], status=413)
         form = UploadForm(request.POST, request.FILES)
         if not form.is_valid():
-            return self._ask(request, form)
+            # The page that asks for files has no place of its own for this field.
+            is_hidden = "predecessor" in form.errors
+            said = [Problem("succession.not_offered")] if is_hidden else []
+            return self._ask(request, form, said)
         try:
             return self._take_step(request, form)
         except UploadGoneError:
@@ -161,7 +164,7 @@ def show_verdict(
         proposal = propose(verdict, now)
     context = {
         "verdict": verdict,
-        "sentences": describe_verdict(verdict, now),
+        "sentences": [*describe_verdict(verdict, now), *weak_key_sentences(verdict)],
         "links": draw_chain(verdict),
         "token": token,
         "form": UploadForm(),

@@ -30,7 +30,7 @@ from mailadmin.pki.weak_keys import key_digest
 from tests.factories import make_actor
 from tests.throwaway_pki import ThrowawayCa, draw_key
 from tests.weak_keys import certify_key, public_key_of
-from tests.web.certificates.conftest import store, text_of
+from tests.web.certificates.conftest import Upload, store, text_of
 
 HOST = "mail.example.org"
 DEBIAN = "rsa-debianweak.key"
@@ -44,6 +44,16 @@ def _no_list(settings: Any, tmp_path: Path) -> None:
 
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("_no_list")]
+
+
+def test_the_page_says_what_the_key_was_not_looked_at_for(
+    upload: Upload, settings: Any, tmp_path: Path
+) -> None:
+    issued = ThrowawayCa().issue([HOST])
+    whole = (issued.fullchain_pem + issued.key_pem).decode()
+    assert "It was not compared with those that Debian drew" in text_of(upload(pasted=whole))
+    settings.KNOWN_KEYS_FILES = [write_list(tmp_path / "lists")]
+    assert "and compared with those that Debian drew" in text_of(upload(pasted=whole))
 
 
 def write_list(

@@ -206,6 +206,11 @@ def test_nothing_is_asked_where_there_is_nothing_to_replace(
     assert "What it replaces" not in text_of(lead_to_save(upload, renewed))
 
 
+def test_a_choice_that_no_page_makes_is_answered_with_a_sentence(upload: Upload) -> None:
+    response = upload(pasted="x", predecessor="1\0")
+    assert "is not one of those offered" in text_of(response)
+
+
 def test_what_is_here_already_keeps_its_predecessor(
     upload: Upload, old: Certificate, renewed: Issued
 ) -> None:
