@@ -3,6 +3,17 @@ use. A pair is of the certificates; it is served wherever one of the two is want
 
 Both rows name each other, always: this module is the only one that writes them. Like everything
 that is wanted, a pair reaches the mail server with the next apply.
+
+=======================  ========  ================================================================
+code                     severity  source
+=======================  ========  ================================================================
+pairing.same_algorithm   error     C15; Postfix TLS_README: one certificate per kind of key
+pairing.taken            error     C15
+pairing.key_missing      error     C1
+pairing.expired          error     C8
+pairing.names_missing    warning   C4
+pairing.none             error     own: nothing to separate
+=======================  ========  ================================================================
 """
 
 from __future__ import annotations

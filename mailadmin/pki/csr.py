@@ -1,6 +1,14 @@
 """Certificate signing requests (PKCS#10): building and reading them.
 
 What is wrong with one, and how an answer differs from it: see ``csr_judging``.
+
+====================  ========  ==========  ======================================================
+code                  severity  params      source
+====================  ========  ==========  ======================================================
+csr.unreadable        error                 RFC 2986 4
+csr.signature_wrong   error                 RFC 2986 4.2
+csr.weak_signature    error     hash        C12; BR 7.1.3.2
+====================  ========  ==========  ======================================================
 """
 
 from __future__ import annotations

@@ -1,6 +1,17 @@
 """Private keys: drawing, reading, writing and naming them.
 
 No exception raised here holds key bytes or a password, in its text or in its cause.
+
+===========================  ========  ======  ===================================================
+code                         severity  params  source
+===========================  ========  ======  ===================================================
+key.unreadable               error             RFC 5208, 5915, 5958, 8017: no key, or numbers that
+                                               do not belong together
+key.password_needed          error             RFC 5958 3; RFC 1421 4.6 (traditional)
+key.password_wrong           error             only said of a method that is understood
+key.encryption_unsupported   error             RFC 8018: a method that is not understood
+key.encryption_too_slow      error             own: bounded work
+===========================  ========  ======  ===================================================
 """
 
 from __future__ import annotations
