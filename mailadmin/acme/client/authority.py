@@ -23,6 +23,8 @@ from mailadmin.acme.client.resources import (
     read_authorization,
     read_directory,
     read_order,
+    read_order_list,
+    read_orders_url,
     read_renewal_answer,
 )
 from mailadmin.acme.client.session import Session, not_acme
@@ -31,6 +33,7 @@ from mailadmin.acme.client.transport import Answer, Transport
 from mailadmin.pki.names import parse_address
 from mailadmin.pki.problems import Problem
 
+_MOST_PAGES = 20  # of a list of orders
 _CHAIN = "application/pem-certificate-chain"
 
 
@@ -178,6 +181,17 @@ class Authority:
     def read_order(self, url: str) -> OrderState:
         """Look at an order."""
         return self._note(read_order(self._ask(url), url))
+
+    def list_orders(self) -> tuple[str, ...]:
+        """Return the URLs of the account's orders; none if the authority keeps no list of them."""
+        following = read_orders_url(self._ask(self.account_url))
+        found: list[str] = []
+        for _ in range(_MOST_PAGES):
+            if not following:
+                break
+            page, following = read_order_list(self._ask(following))
+            found += page
+        return tuple(found)
 
     def finalize(self, order_url: str, csr_pem: str) -> OrderState:
         """Hand in the request and return the order; one that had it already is only looked at."""

@@ -6,6 +6,7 @@ nobody further up has to doubt it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ _AUTHORIZATION_STATUSES = frozenset(
     {"pending", "valid", "invalid", "deactivated", "expired", "revoked"}
 )
 _MOST_AUTHORIZATIONS = 1000
+_NEXT_LINK = re.compile(r'<([^<>]*)>\s*;\s*rel="?next"?')
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,8 @@ class OrderState:
     profile: str = ""
     # The authority did not take it as the replacement of the certificate that was named.
     is_replacement_refused: bool = False
+    # What it is for, as ordered.
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +147,20 @@ def read_order(answer: Answer, url: str) -> OrderState:
         problem=reader.problem("error"),
         retry_after=read_retry_after(answer),
         profile=reader.text("profile"),
+        names=reader.identifiers("identifiers"),
     )
+
+
+def read_orders_url(answer: Answer) -> str:
+    """Read from an account where its orders are listed (section 7.1.2); empty if nowhere."""
+    return _Reader(answer).text("orders")
+
+
+def read_order_list(answer: Answer) -> tuple[tuple[str, ...], str]:
+    """Read a page of an account's orders (section 7.1.2.1), and where the next one is."""
+    links = (_NEXT_LINK.search(text) for text in answer.headers.get_all("Link", []))
+    following = next((found[1] for found in links if found), "")
+    return _Reader(answer).texts("orders"), following
 
 
 def read_authorization(answer: Answer, url: str) -> AuthorizationState:
@@ -232,6 +249,14 @@ class _Reader:
         if not isinstance(value, list):
             return ()
         return tuple(item for item in value if isinstance(item, str))
+
+    def identifiers(self, name: str) -> tuple[str, ...]:
+        """Return the values of a list of identifiers (section 7.1.3)."""
+        listed = self.content.get(name)
+        if not isinstance(listed, list):
+            return ()
+        readers = [_Reader(self.answer, item) for item in listed if isinstance(item, dict)]
+        return tuple(reader.text("value") for reader in readers)
 
     def moment(self, name: str) -> datetime | None:
         """Return a moment (RFC 3339), in UTC."""
