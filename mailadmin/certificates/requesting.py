@@ -23,6 +23,7 @@ from mailadmin.certificates.models import Certificate, CertificateSigningRequest
 from mailadmin.pki.csr import CsrFacts, CsrSubject, build_csr, read_csr
 from mailadmin.pki.csr_judging import judge_csr, usable_names
 from mailadmin.pki.keys import KeyKind, generate_key, load_private_key
+from mailadmin.pki.keys import PrivateKey as NewKey
 from mailadmin.pki.problems import Problem, Severity
 
 _COMMON_NAME_LENGTH = 255
@@ -53,15 +54,17 @@ def create_request(
     subject: CsrSubject,
     names: Sequence[str],
     key_kind: KeyKind,
+    key: NewKey | None = None,
     renews: Certificate | None = None,
 ) -> CertificateSigningRequest:
     """Draw a key and build a request with it; the key waits here, sealed, for its certificate.
 
-    ``renews`` is the certificate that the answer will take the place of. Raises ``CsrProblem``
+    ``key`` is one of that kind, from who is in a transaction already; ``renews`` is the
+    certificate that the answer will take the place of. Raises ``CsrProblem``
     and ``NameProblem`` for values that no request can have, and ``CustodyProblem`` when keys
     cannot be sealed.
     """
-    key = generate_key(key_kind)
+    key = key or generate_key(key_kind)
     facts = read_csr(build_csr(key, subject, names))
     with transaction.atomic():
         csr = _insert(actor, facts, seal_key(key), subject=subject, renews=renews)

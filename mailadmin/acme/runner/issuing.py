@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from django.db import transaction
 from django.utils import timezone
 
@@ -19,22 +21,26 @@ from mailadmin.certificates.requesting import (
 )
 from mailadmin.certificates.services import store_certificate
 from mailadmin.pki.csr import CsrSubject
-from mailadmin.pki.keys import KeyKind
+from mailadmin.pki.keys import KeyKind, generate_key
+from mailadmin.pki.keys import PrivateKey as NewKey
 from mailadmin.pki.problems import Severity
 
 KeyChoice = AcmeCertificate.KeyChoice
 
 
-def obtain_csr(order: AcmeOrder, *, has_tlsa: bool) -> CertificateSigningRequest:
+def obtain_csr(order: AcmeOrder, *, has_tlsa: Callable[[], bool]) -> CertificateSigningRequest:
     """Return the order's request; its key is in custody before the authority sees it.
 
-    ``has_tlsa``: a TLSA record names the key that is served. Raises ``CertificateRefusedError``
-    and ``CustodyProblem``.
+    ``has_tlsa`` looks whether a TLSA record names the key that is served. Raises
+    ``CertificateRefusedError`` and ``CustodyProblem``.
     """
     if order.csr is not None:
         return order.csr
+    is_key_kept = _is_key_kept(order, has_tlsa)
+    # Drawn before the transaction: RSA takes seconds, in which nobody else could write.
+    key = None if is_key_kept else generate_key(KeyKind(order.acme_certificate.key_kind))
     with transaction.atomic():
-        csr = _make_request(order, is_key_kept=_is_key_kept(order, has_tlsa))
+        csr = _make_request(order, key)
         keep(order, csr=csr)
     return csr
 
@@ -69,22 +75,27 @@ def actor_of(order: AcmeOrder) -> Actor:
     return Actor(**order.actor)
 
 
-def _is_key_kept(order: AcmeOrder, has_tlsa: bool) -> bool:
+def _is_key_kept(order: AcmeOrder, has_tlsa: Callable[[], bool]) -> bool:
     wanted = order.acme_certificate
     before = wanted.certificate
     if before is None or before.private_key_id is None or wanted.key_choice == KeyChoice.NEW:
         return False
-    is_wanted = wanted.key_choice == KeyChoice.KEEP or has_tlsa
-    if is_wanted and wanted.key_choice == KeyChoice.AUTO:
+    if wanted.key_choice == KeyChoice.KEEP:
+        return True
+    is_named = has_tlsa()
+    if is_named:
         tell(order, "acme.key_kept_for_tlsa")
-    return is_wanted
+    return is_named
 
 
-def _make_request(order: AcmeOrder, *, is_key_kept: bool) -> CertificateSigningRequest:
-    """Build the request: alternative names alone, for that is where clients look."""
+def _make_request(order: AcmeOrder, key: NewKey | None) -> CertificateSigningRequest:
+    """Build the request: alternative names alone, for that is where clients look.
+
+    Without a ``key`` the one of the certificate before is kept.
+    """
     wanted = order.acme_certificate
     before = wanted.certificate
-    if is_key_kept and before is not None:
+    if key is None and before is not None:
         return create_request_with_kept_key(
             actor=actor_of(order), subject=CsrSubject(), names=order.names, renews=before
         )
@@ -93,5 +104,6 @@ def _make_request(order: AcmeOrder, *, is_key_kept: bool) -> CertificateSigningR
         subject=CsrSubject(),
         names=order.names,
         key_kind=KeyKind(wanted.key_kind),
+        key=key,
         renews=before,
     )
