@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Count, Prefetch, Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 
 from mailadmin.acme.models import (
     AcmeAccount,
@@ -20,7 +20,8 @@ from mailadmin.issuance.budgets import LONGEST_PERIOD, Budget, IssuedEarlier, Sp
 # A worker takes a message within milliseconds; what lies longer was lost with a worker or Redis.
 _STALE = timedelta(seconds=30)
 _MOST_AT_ONCE = 50
-_ORDERS_LOOKED_AT = 20
+# For how long it is tried to take a proof away where that does not work.
+_CLEANING = timedelta(days=1)
 
 Status = AcmeOrder.Status
 
@@ -39,6 +40,17 @@ def abandoned_orders(now: datetime) -> list[int]:
     waiting = [Status.QUEUED, Status.RUNNING, Status.WAITING, Status.DEPLOYING]
     rows = AcmeOrder.objects.filter(free, status__in=waiting, resume_at__lt=now - _STALE)
     return list(rows.order_by("resume_at").values_list("pk", flat=True)[:_MOST_AT_ONCE])
+
+
+def uncleaned_orders(now: datetime) -> list[int]:
+    """Return the ended orders of which a proof is in place still, though nobody needs it."""
+    proofs = AcmeAuthorization.objects.filter(
+        is_cleaned_up=False,
+        order__status__in=AcmeOrder.FINISHED,
+        order__finished_at__range=(now - _CLEANING, now - _STALE),
+    ).exclude(token="")
+    found = proofs.order_by("order").values_list("order", flat=True).distinct()
+    return list(found[:_MOST_AT_ONCE])
 
 
 def abandoned_errands(now: datetime) -> list[int]:
@@ -77,18 +89,6 @@ def list_wanted() -> QuerySet[AcmeCertificate]:
     return AcmeCertificate.objects.select_related(
         "account", "fallback_account", "certificate", "server", "dns_access"
     )
-
-
-def list_wanted_with_orders() -> QuerySet[AcmeCertificate]:
-    """Return the same with the newest attempts of each, in one query more."""
-    recent = AcmeOrder.objects.select_related("account", "deployment")[:_ORDERS_LOOKED_AT]
-    return list_wanted().prefetch_related(Prefetch("orders", recent, to_attr="recent_orders"))
-
-
-def renewals_by_certificate() -> dict[int, AcmeCertificate]:
-    """Return what renews each certificate that is the newest of its kind."""
-    rows = AcmeCertificate.objects.exclude(certificate=None)
-    return {row.certificate_id: row for row in rows if row.certificate_id is not None}
 
 
 def newest_order(wanted: AcmeCertificate) -> AcmeOrder | None:

@@ -12,8 +12,10 @@ from django.utils import timezone
 
 from mailadmin.acme.models import AcmeOrder
 
-# Longer than any single question to an authority or a DNS server takes, with its time limits.
+# Longer than any single question to an authority or a DNS provider takes, with its time limits.
 LEASE = timedelta(seconds=90)
+# With less left than this the lease is written anew before the next question.
+_RENEWED_BEFORE = timedelta(seconds=75)
 
 Status = AcmeOrder.Status
 
@@ -27,15 +29,16 @@ def claimed(order_id: int, now: datetime) -> Iterator[AcmeOrder | None]:
     """Give the order to this worker until the block ends; ``None`` if it cannot have it."""
     lease = uuid.uuid4()
     free = Q(lease=None) | Q(leased_until__lt=now)
-    taken = AcmeOrder.objects.filter(free, pk=order_id, status__in=AcmeOrder.UNDER_WAY).update(
-        lease=lease, leased_until=now + LEASE
-    )
+    # A message that came twice must not ask before it is time: each would send another one.
+    is_time = Q(resume_at=None) | Q(resume_at__lte=now)
+    rows = AcmeOrder.objects.filter(free, is_time, pk=order_id, status__in=AcmeOrder.UNDER_WAY)
+    taken = rows.update(lease=lease, leased_until=now + LEASE)
     if not taken:
         yield None
         return
-    rows = AcmeOrder.objects.select_related("acme_certificate__server", "account", "csr")
+    related = AcmeOrder.objects.select_related("acme_certificate__server", "account", "csr")
     try:
-        yield rows.get(pk=order_id)
+        yield related.get(pk=order_id)
     finally:
         AcmeOrder.objects.filter(pk=order_id, lease=lease).update(lease=None, leased_until=None)
 
@@ -49,5 +52,15 @@ def keep(order: AcmeOrder, **changes: object) -> None:
     rows = AcmeOrder.objects.filter(pk=order.pk, lease=order.lease).exclude(status=Status.CANCELLED)
     if not rows.update(leased_until=until, **changes):
         raise OrderLostError
+    order.leased_until = until
     for name, value in changes.items():
         setattr(order, name, value)
+
+
+def hold(order: AcmeOrder) -> None:
+    """Keep the lease while many questions are asked; written only when it becomes short.
+
+    Raises :class:`OrderLostError`.
+    """
+    if order.leased_until is None or order.leased_until - timezone.now() < _RENEWED_BEFORE:
+        keep(order)

@@ -26,11 +26,14 @@ Trigger = AcmeOrder.Trigger
 
 
 def close_issued(order: AcmeOrder, certificate: Certificate) -> None:
-    """Note that the certificate is here; what is served is another matter."""
+    """Note that the certificate is here; what is served is another matter.
+
+    The order goes on: a worker that is killed now must not leave it out of sight of the beat.
+    """
     now = timezone.now()
     wanted = order.acme_certificate
     with transaction.atomic():
-        keep(order, certificate=certificate, issued_at=now, status=Status.ISSUED, finished_at=now)
+        keep(order, certificate=certificate, issued_at=now)
         AcmeCertificate.objects.filter(pk=wanted.pk).update(
             certificate=certificate,
             failures=0,

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 
 from django.db import transaction
@@ -25,6 +26,8 @@ from mailadmin.servers.errors import ChangeRefusedError
 from mailadmin.servers.models import MailServer
 
 _SOON = 1.0
+# How far back is looked for what is served; a year of short-lived ones.
+_MANY = 100
 
 Status = AcmeOrder.Status
 Trigger = AcmeOrder.Trigger
@@ -33,18 +36,26 @@ Trigger = AcmeOrder.Trigger
 def begin_deployment(order: AcmeOrder) -> float | None:
     """Hand a renewal to a deployment, if the admin allowed it and the old one is served.
 
-    Returns in how many seconds to look how it went.
+    Returns in how many seconds to look how it went; ``None`` if the order ends with it.
     """
     old, new = order.previous, order.certificate
     server = order.acme_certificate.server
     if new is None or old is None or server is None or order.trigger == Trigger.FIRST:
+        _close_issued(order)
         return None
-    if not is_served(server, old):
-        tell(order, "acme.old_not_served", old=old.label)
+    served = _find_served(order, server, new)
+    if served is None:
+        _close_issued(order, Problem("acme.old_not_served", Severity.INFO, "", {"old": old.label}))
         return None
     if not order.acme_certificate.is_deployed_automatically:
-        tell(order, "acme.waits_for_admin", severity=Severity.WARNING)
+        _close_issued(order, Problem("acme.waits_for_admin", Severity.WARNING))
         return None
+    return _exchange(order, server, served, new)
+
+
+def _exchange(
+    order: AcmeOrder, server: MailServer, old: Certificate, new: Certificate
+) -> float | None:
     try:
         with transaction.atomic():
             deployment = request_certificate_swap(
@@ -55,11 +66,11 @@ def begin_deployment(order: AcmeOrder) -> float | None:
                 reason=f"ACME #{order.pk}",
                 keeps_old_for=_lost_names(old, new),
             )
-            keep(order, deployment=deployment, status=Status.DEPLOYING, finished_at=None)
+            keep(order, deployment=deployment, status=Status.DEPLOYING)
+            tell(order, "acme.deployment_begun", number=deployment.number)
     except ChangeRefusedError as refused:
-        _close_unproven(order, refused.problems[0])
+        close_unproven(order, refused.problems[0])
         return None
-    tell(order, "acme.deployment_begun", number=deployment.number)
     return _SOON
 
 
@@ -70,11 +81,43 @@ def follow_deployment(order: AcmeOrder) -> float | None:
         keep(order, resume_at=timezone.now())
         return _SOON
     if deployment is not None and deployment.status == Deployment.Status.SUCCEEDED:
+        server, new = order.acme_certificate.server, order.certificate
+        if server is not None and new is not None:
+            served = _find_served(order, server, new)
+            if served is not None:
+                return _exchange(order, server, served, new)
         _close_proven(order, deployment.finished_at or timezone.now(), deployment.number)
         return None
     number = deployment.number if deployment else 0
-    _close_unproven(order, Problem("acme.deployment_taken_back", params={"number": number}))
+    close_unproven(order, Problem("acme.deployment_taken_back", params={"number": number}))
     return None
+
+
+def _find_served(order: AcmeOrder, server: MailServer, new: Certificate) -> Certificate | None:
+    """Return what is to be exchanged for the new one: the one before, or an older one.
+
+    An older one is served if the one before was never put in place, or did not have all names.
+    """
+    swaps = server.deployments.filter(
+        kind=Deployment.Kind.SWAP, status=Deployment.Status.SUCCEEDED
+    ).order_by("-pk")
+    # What is served of these is so on purpose: for names that the new one has not.
+    exchanged = {
+        row.swap["old"] for row in swaps[:_MANY] if row.swap and row.swap["new"] == new.fingerprint
+    }
+    for old in _older_ones(order):
+        if old.fingerprint not in exchanged | {new.fingerprint} and is_served(server, old):
+            return old
+    return None
+
+
+def _older_ones(order: AcmeOrder) -> Iterator[Certificate]:
+    """Yield what this renewal comes after, the newest first."""
+    earlier = order.acme_certificate.orders.filter(pk__lte=order.pk)
+    for row in earlier.select_related("certificate", "previous").order_by("-pk")[:_MANY]:
+        for old in (row.certificate, row.previous):
+            if old is not None and old.deleted_at is None:
+                yield old
 
 
 def note_what_is_served(now: datetime) -> None:
@@ -115,7 +158,16 @@ def _close_proven(order: AcmeOrder, at: datetime, number: int) -> None:
         tell(order, "acme.proven", number=number)
 
 
-def _close_unproven(order: AcmeOrder, problem: Problem) -> None:
+def _close_issued(order: AcmeOrder, said: Problem | None = None) -> None:
+    """End it where nothing is to be put in place, or not by itself."""
+    with transaction.atomic():
+        keep(order, status=Status.ISSUED, finished_at=timezone.now())
+        if said is not None:
+            tell_problem(order, said)
+
+
+def close_unproven(order: AcmeOrder, problem: Problem) -> None:
+    """End it with the old one served, and say why."""
     with transaction.atomic():
         keep(order, status=Status.UNPROVEN, problem=problem.as_dict(), finished_at=timezone.now())
         tell_problem(order, problem)

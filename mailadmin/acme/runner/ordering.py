@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
 
+from django.db import OperationalError, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from mailadmin.acme.client import AcmeFailure, Authority, OrderState
@@ -20,12 +22,19 @@ from mailadmin.acme.dns.resolving import Resolver, may_have_tlsa
 from mailadmin.acme.http01 import ChallengeFailure
 from mailadmin.acme.models import AcmeOrder
 from mailadmin.acme.runner.accounts import forget_registration, open_account
-from mailadmin.acme.runner.claiming import OrderLostError, claimed, keep
+from mailadmin.acme.runner.claiming import OrderLostError, claimed, hold, keep
 from mailadmin.acme.runner.closing import close_failed, close_issued, close_rehearsed, draw
-from mailadmin.acme.runner.deploying import begin_deployment, follow_deployment
+from mailadmin.acme.runner.deploying import begin_deployment, close_unproven, follow_deployment
 from mailadmin.acme.runner.events import tell, tell_problem
 from mailadmin.acme.runner.issuing import obtain_csr, store_issued
-from mailadmin.acme.runner.proving import NameRefusedError, ProofFailure, prove_names, withdraw_all
+from mailadmin.acme.runner.proving import (
+    NameRefusedError,
+    ProofFailure,
+    note_proofs,
+    note_refusals,
+    prove_names,
+    withdraw_all,
+)
 from mailadmin.acme.runner.rehearsing import rehearse_issuance
 from mailadmin.certificates.errors import CertificateRefusedError
 from mailadmin.certificates.master_key import CustodyProblem
@@ -37,8 +46,11 @@ logger = logging.getLogger(__name__)
 # How long one run of a task waits for the authority before it comes back later, in seconds.
 _PATIENCE = 8.0
 _SOON = 2.0
+# Whatever the authority says, its order is looked at again within an hour.
+_LONGEST_PAUSE = 3600.0
 # How often one order is begun anew because the authority has forgotten it.
 _RESTARTS = 2
+_MOST_UNNOTED = 20
 
 _REFUSALS = (NameRefusedError, ProofFailure, ChallengeFailure, DnsFailure, CustodyProblem)
 
@@ -62,7 +74,11 @@ def advance_order(order_id: int) -> Next | None:
         try:
             return _advance(order)
         except OrderLostError:
-            return None
+            _undo_if_given_up(order)
+        except OperationalError as error:
+            # The database is busy or away: nothing is wrong with the order, and the beat sends it
+            # again. To end it would destroy the key of a certificate that may exist.
+            logger.warning("order %s waits for the database: %s", order.pk, error)
         except AcmeFailure as failure:
             return _after_failure(order, failure)
         except _REFUSALS as failure:
@@ -83,23 +99,21 @@ def clean_up_order(order_id: int) -> None:
         withdraw_all(order)
 
 
+def _undo_if_given_up(order: AcmeOrder) -> None:
+    """Take away what this worker put in place after a person gave the order up."""
+    now = AcmeOrder.objects.select_related("acme_certificate").get(pk=order.pk)
+    if now.status == Status.CANCELLED:
+        now.authorizations.update(is_cleaned_up=False)
+        withdraw_all(now)
+
+
 def _advance(order: AcmeOrder) -> Next | None:
     if order.status == Status.DEPLOYING:
         return _next(order, follow_deployment(order))
-    keep(order, status=Status.RUNNING, started_at=order.started_at or timezone.now())
-    with open_account(order) as authority:
-        state = _obtain_order(order, authority)
-        if state.status == "pending":
-            seconds = prove_names(order, authority, state)
-            if seconds is not None:
-                return _pause(order, seconds)
-            state = _watch(authority, state, "pending")
-        if order.trigger == Trigger.REHEARSAL:
-            rehearse_issuance(order, authority, state)
-        else:
-            seconds = _issue(order, authority, state)
-            if seconds is not None:
-                return _pause(order, seconds)
+    if order.issued_at is None:
+        seconds = _get_issued(order)
+        if seconds is not None:
+            return _pause(order, seconds)
     withdraw_all(order)
     if order.trigger == Trigger.REHEARSAL:
         follower = close_rehearsed(order)
@@ -107,37 +121,112 @@ def _advance(order: AcmeOrder) -> Next | None:
     return _next(order, begin_deployment(order))
 
 
+def _get_issued(order: AcmeOrder) -> float | None:
+    """Do all that the authority is needed for; returns in how many seconds to come back."""
+    is_resumed = order.started_at is not None
+    status = Status.WAITING if order.status == Status.WAITING else Status.RUNNING
+    keep(order, status=status, started_at=order.started_at or timezone.now())
+    with open_account(order) as authority:
+        state = _obtain_order(order, authority, is_resumed=is_resumed)
+        if state.status == "pending":
+            seconds = prove_names(order, authority, state)
+            if seconds is not None:
+                return seconds
+            state = _watch(order, authority, state, "pending")
+        elif state.status == "ready":
+            note_proofs(order, authority, state)
+        if order.status != Status.RUNNING:
+            keep(order, status=Status.RUNNING)
+        if order.trigger == Trigger.REHEARSAL:
+            rehearse_issuance(order, authority, state)
+            return None
+        return _issue(order, authority, state)
+
+
 def _next(order: AcmeOrder, seconds: float | None) -> Next | None:
     return None if seconds is None else Next(order.pk, seconds)
 
 
-def _obtain_order(order: AcmeOrder, authority: Authority) -> OrderState:
+def _obtain_order(order: AcmeOrder, authority: Authority, *, is_resumed: bool) -> OrderState:
     """Return the order as the authority knows it; it is made only if none was made before."""
     if order.order_url:
         state = authority.read_order(order.order_url)
+        if order.trigger == Trigger.REHEARSAL and state.status in {"processing", "valid"}:
+            # Its key was in the memory of a worker that is gone.
+            state = _note(order, _make_order(order, authority))
     else:
-        state = authority.new_order(order.names, profile=order.profile, replaces=order.replaces_id)
-        keep(order, order_url=state.url, expires_at=state.expires_at)
-        tell(order, "acme.order_made", ca=order.account.title)
+        found = _find_unnoted(order, authority) if is_resumed else None
+        state = _note(order, found or _make_order(order, authority))
+    if state.status == "invalid":
+        note_refusals(order, authority)
     _refuse_invalid(state)
     return state
+
+
+def _note(order: AcmeOrder, state: OrderState) -> OrderState:
+    with transaction.atomic():
+        keep(order, order_url=state.url, expires_at=state.expires_at)
+        tell(order, "acme.order_made", ca=order.account.title)
+    return state
+
+
+def _find_unnoted(order: AcmeOrder, authority: Authority) -> OrderState | None:
+    """Return the order that a worker made and was killed before it could note it.
+
+    An authority without a list of orders (RFC 8555, section 7.1.2.1) gives the open one again by
+    itself, as Boulder does, or cannot be helped.
+    """
+    try:
+        return _look_for_unnoted(order, authority)
+    except AcmeFailure as failure:
+        if failure.is_account_lost or _is_temporary(failure):
+            raise
+        # To find it is a courtesy to the authority; a list that cannot be read stops nobody.
+        return None
+
+
+def _look_for_unnoted(order: AcmeOrder, authority: Authority) -> OrderState | None:
+    listed = authority.list_orders()
+    noted = set(AcmeOrder.objects.filter(order_url__in=listed).values_list("order_url", flat=True))
+    for url in [url for url in listed if url not in noted][-_MOST_UNNOTED:]:
+        hold(order)
+        state = authority.read_order(url)
+        if state.status in {"pending", "ready"} and set(state.names) == set(order.names):
+            return state
+    return None
+
+
+def _make_order(order: AcmeOrder, authority: Authority) -> OrderState:
+    """Order at the authority.
+
+    One that does not know the certificate that is to be replaced (it lost it, or it was had by
+    another account) refuses the whole order; to say what it replaces is a courtesy only.
+    """
+    try:
+        return authority.new_order(order.names, profile=order.profile, replaces=order.replaces_id)
+    except AcmeFailure as failure:
+        if not order.replaces_id or not 400 <= failure.status < 429 or failure.is_account_lost:
+            raise
+    return authority.new_order(order.names, profile=order.profile)
 
 
 def _issue(order: AcmeOrder, authority: Authority, state: OrderState) -> float | None:
     """Finalize and download; returns in how many seconds to look again, or ``None`` when stored."""
     if state.status == "ready":
-        csr = obtain_csr(order, has_tlsa=_has_tlsa(order))
+        csr = obtain_csr(order, has_tlsa=lambda: _has_tlsa(order))
         state = authority.finalize(state.url, csr.pem)
-    state = _watch(authority, state, "ready", "processing")
+    state = _watch(order, authority, state, "ready", "processing")
     _refuse_invalid(state)
     if state.status != "valid":
-        return state.retry_after or _SOON
+        return min(state.retry_after or _SOON, _LONGEST_PAUSE)
     certificate = store_issued(order, authority.download(state.certificate_url))
     close_issued(order, certificate)
     return None
 
 
-def _watch(authority: Authority, state: OrderState, *unfinished: str) -> OrderState:
+def _watch(
+    order: AcmeOrder, authority: Authority, state: OrderState, *unfinished: str
+) -> OrderState:
     """Look at the order until it is past these states, for as long as one run of a task may."""
     until = time.monotonic() + _PATIENCE
     pause = 0.1
@@ -147,6 +236,7 @@ def _watch(authority: Authority, state: OrderState, *unfinished: str) -> OrderSt
             return state
         time.sleep(wait)
         pause = min(2 * pause, 1.0)
+        hold(order)
         state = authority.read_order(state.url)
     return state
 
@@ -166,9 +256,10 @@ def _after_failure(order: AcmeOrder, failure: AcmeFailure) -> Next | None:
     """Decide what an authority's refusal means for the order: wait, begin anew, or end."""
     if failure.is_account_lost:
         forget_registration(order)
-    if (failure.is_account_lost or _is_forgotten(order, failure)) and order.restarts < _RESTARTS:
+    is_over = failure.is_account_lost or _is_forgotten(order, failure) or _is_expired(order)
+    if is_over and order.restarts < _RESTARTS:
         return _begin_anew(order)
-    if order.csr_id and _is_temporary(failure) and not _is_expired(order):
+    if order.csr_id and _is_temporary(failure):
         # The certificate may exist already: going on with this order beats making a second one.
         seconds = _stall(order, failure)
         return _pause(order, seconds)
@@ -185,7 +276,11 @@ def _is_temporary(failure: AcmeFailure) -> bool:
 def _has_tlsa(order: AcmeOrder) -> bool:
     """Tell whether a TLSA record may name the key of a name that is ordered."""
     resolver = Resolver.from_settings()
-    return any(may_have_tlsa(name, 25, resolver) for name in order.names if "*" not in name)
+    for name in order.names:
+        hold(order)
+        if "*" not in name and may_have_tlsa(name, 25, resolver):
+            return True
+    return False
 
 
 def _is_forgotten(order: AcmeOrder, failure: AcmeFailure) -> bool:
@@ -194,11 +289,20 @@ def _is_forgotten(order: AcmeOrder, failure: AcmeFailure) -> bool:
 
 
 def _begin_anew(order: AcmeOrder) -> Next:
-    """Order once more: the authority has forgotten the account, or the order."""
+    """Order once more: the authority has forgotten the account or the order, or it expired."""
+    hold(order)
     withdraw_all(order)
-    order.authorizations.all().delete()
-    keep(order, order_url="", restarts=order.restarts + 1)
-    tell(order, "acme.ordered_anew", severity=Severity.WARNING)
+    with transaction.atomic():
+        keep(
+            order,
+            order_url="",
+            expires_at=None,
+            started_at=timezone.now(),
+            restarts=order.restarts + 1,
+        )
+        # What could not be taken away stays noted, so that it is tried again.
+        order.authorizations.filter(Q(is_cleaned_up=True) | Q(token="")).delete()
+        tell(order, "acme.ordered_anew", severity=Severity.WARNING)
     return _pause(order, 0.0)
 
 
@@ -212,14 +316,25 @@ def _stall(order: AcmeOrder, failure: AcmeFailure) -> float:
     keep(order, stalls=stalls)
     if stalls == 1:
         tell_problem(order, failure.problem)
-    moment = retry_at(stalls, timezone.now(), jitter=draw())
+    before = order.previous
+    moment = retry_at(
+        stalls,
+        timezone.now(),
+        jitter=draw(),
+        not_after=before.not_after if before is not None else None,
+    )
     waited = (moment - timezone.now()).total_seconds()
     return max(waited, failure.retry_after or 0.0)
 
 
 def _fail(order: AcmeOrder, problem: Problem, *, retry_after: float | None = None) -> None:
     try:
-        close_failed(order, problem, retry_after=retry_after)
+        if order.issued_at is not None and order.trigger != Trigger.REHEARSAL:
+            # The certificate is here: to order another one would mend nothing.
+            close_unproven(order, problem)
+        else:
+            close_failed(order, problem, retry_after=retry_after)
     except OrderLostError:
+        _undo_if_given_up(order)
         return
     withdraw_all(order)

@@ -11,11 +11,18 @@ import time
 from collections.abc import Sequence
 from datetime import timedelta
 
+from django.db import transaction
 from django.utils import timezone
 
-from mailadmin.acme.client import Authority, AuthorizationState, ChallengeOffer, OrderState
+from mailadmin.acme.client import (
+    AcmeFailure,
+    Authority,
+    AuthorizationState,
+    ChallengeOffer,
+    OrderState,
+)
 from mailadmin.acme.models import AcmeAuthorization, AcmeCertificate, AcmeOrder
-from mailadmin.acme.runner.claiming import keep
+from mailadmin.acme.runner.claiming import hold, keep
 from mailadmin.acme.runner.events import tell, tell_problem
 from mailadmin.acme.runner.placing import is_in_place, put_in_place, take_away
 from mailadmin.pki.problems import Param, Problem
@@ -25,6 +32,8 @@ logger = logging.getLogger(__name__)
 # How long one run of a task waits for the authority to look, in seconds.
 _PATIENCE = 8.0
 _SOON = 2.0
+# How long one run of a task puts proofs in place: many names at a slow server go over several.
+_PLACING = 100.0
 # How long records may take to reach every server of a zone, when nobody writes them by hand.
 _SPREADING = timedelta(minutes=30)
 
@@ -61,12 +70,34 @@ def prove_names(order: AcmeOrder, authority: Authority, state: OrderState) -> fl
         return seconds
     for row in open_rows:
         if row.status == Status.PRESENTED:
-            authority.answer(row.challenge_url)
+            _answer(authority, row)
             _change(order, row, status=Status.ASKED)
     if not _watch(order, authority, open_rows):
         return _SOON
     _refuse_invalid(order, rows)
     return None
+
+
+def note_proofs(order: AcmeOrder, authority: Authority, state: OrderState) -> None:
+    """Note that every name is proven: by an earlier order, or while no worker looked."""
+    for url in state.authorization_urls:
+        row = _read_row(order, authority, url)
+        if row.status != Status.VALID:
+            hold(order)
+            _note_answer(order, authority, row)
+
+
+def note_refusals(order: AcmeOrder, authority: Authority) -> None:
+    """Find out why the authority holds an order invalid, name by name.
+
+    Raises :class:`NameRefusedError` when a proof was refused.
+    """
+    rows = list(order.authorizations.all())
+    for row in rows:
+        if row.status in {Status.PRESENTED, Status.ASKED}:
+            hold(order)
+            _note_answer(order, authority, row)
+    _refuse_invalid(order, rows)
 
 
 def withdraw_all(order: AcmeOrder) -> None:
@@ -87,6 +118,7 @@ def _read_row(order: AcmeOrder, authority: Authority, url: str) -> AcmeAuthoriza
     row = order.authorizations.filter(authorization_url=url).first()
     if row is not None:
         return row
+    hold(order)
     seen = authority.read_authorization(url)
     row = AcmeAuthorization(
         order=order,
@@ -96,8 +128,9 @@ def _read_row(order: AcmeOrder, authority: Authority, url: str) -> AcmeAuthoriza
     )
     if seen.status == "valid":
         row.status, row.is_reused, row.validated_at = Status.VALID, True, timezone.now()
-        row.save()
-        tell(order, "acme.name_valid_already", name=row.identifier)
+        with transaction.atomic():
+            row.save()
+            tell(order, "acme.name_valid_already", name=row.identifier)
         return row
     offer = _choose(order, seen)
     row.challenge, row.challenge_url = offer.kind, offer.url
@@ -125,18 +158,39 @@ def _place_all(
 ) -> float | None:
     """Put every proof in place; returns in how many seconds to look again if one is not seen."""
     waits: list[float] = []
+    until = time.monotonic() + _PLACING
     for row in rows:
-        if row.status == Status.ASKED:
+        if not _is_to_place(row):
             continue
-        is_first = row.status == Status.PENDING
+        if time.monotonic() > until:
+            return 0.0
+        keep(order)
         put_in_place(order, authority, row)
         keep(order)
         if not is_in_place(row):
             waits.append(_wait_for(order, row))
-        elif is_first or row.status == Status.PENDING:
+        elif row.status == Status.PENDING:
             _change(order, row, status=Status.PRESENTED)
             tell(order, "acme.proof_in_place", name=row.identifier, challenge=row.challenge)
     return max(waits) if waits else None
+
+
+def _is_to_place(row: AcmeAuthorization) -> bool:
+    """Tell whether a proof has to be put in place (again): a listener forgets, the DNS does not."""
+    if row.status == Status.PRESENTED:
+        return row.challenge == Challenge.HTTP_01
+    return row.status == Status.PENDING
+
+
+def _answer(authority: Authority, row: AcmeAuthorization) -> None:
+    """Have the authority look; one that was told so by a worker since killed looks already."""
+    try:
+        authority.answer(row.challenge_url)
+    except AcmeFailure:
+        seen = authority.read_authorization(row.authorization_url)
+        offer = next((item for item in seen.offers if item.url == row.challenge_url), None)
+        if seen.status == "pending" and (offer is None or offer.status == "pending"):
+            raise
 
 
 def _wait_for(order: AcmeOrder, row: AcmeAuthorization) -> float:
@@ -144,6 +198,8 @@ def _wait_for(order: AcmeOrder, row: AcmeAuthorization) -> float:
     if order.acme_certificate.dns_access_id is None:
         if order.status != AcmeOrder.Status.WAITING:
             keep(order, status=AcmeOrder.Status.WAITING)
+        said = order.events.filter(code="acme.waiting_for_record", name=row.identifier)
+        if not said.filter(params__record=row.record_name).exists():
             tell(order, "acme.waiting_for_record", name=row.identifier, record=row.record_name)
         return 30.0
     started = order.started_at or timezone.now()
@@ -158,30 +214,34 @@ def _watch(order: AcmeOrder, authority: Authority, rows: Sequence[AcmeAuthorizat
     until = time.monotonic() + _PATIENCE
     undecided = [row for row in rows if row.status == Status.ASKED]
     pause = 0.1
-    while undecided:
-        undecided = [row for row in undecided if not _note_answer(order, authority, row)]
-        if undecided and time.monotonic() + pause > until:
+    while True:
+        for row in undecided:
+            hold(order)
+            _note_answer(order, authority, row)
+            if time.monotonic() > until:
+                break
+        undecided = [row for row in undecided if row.status == Status.ASKED]
+        if not undecided:
+            return True
+        if time.monotonic() + pause > until:
             return False
-        if undecided:
-            time.sleep(pause)
-            pause = min(2 * pause, 1.0)
-            keep(order)
-    return True
+        time.sleep(pause)
+        pause = min(2 * pause, 1.0)
 
 
-def _note_answer(order: AcmeOrder, authority: Authority, row: AcmeAuthorization) -> bool:
+def _note_answer(order: AcmeOrder, authority: Authority, row: AcmeAuthorization) -> None:
     seen = authority.read_authorization(row.authorization_url)
     if seen.status == "pending":
-        return False
-    if seen.status == "valid":
-        _change(order, row, status=Status.VALID, validated_at=timezone.now())
-        tell(order, "acme.name_valid", name=row.identifier)
-        return True
-    problem = seen.problem or Problem("acme.name_refused")
-    named = Problem(problem.code, problem.severity, row.identifier, problem.params)
-    _change(order, row, status=Status.INVALID, problem=named.as_dict())
-    tell_problem(order, named)
-    return True
+        return
+    with transaction.atomic():
+        if seen.status == "valid":
+            _change(order, row, status=Status.VALID, validated_at=timezone.now())
+            tell(order, "acme.name_valid", name=row.identifier)
+            return
+        problem = seen.problem or Problem("acme.name_refused")
+        named = Problem(problem.code, problem.severity, row.identifier, problem.params)
+        _change(order, row, status=Status.INVALID, problem=named.as_dict())
+        tell_problem(order, named)
 
 
 def _refuse_invalid(order: AcmeOrder, rows: Sequence[AcmeAuthorization]) -> None:

@@ -36,9 +36,10 @@ def rehearse_issuance(order: AcmeOrder, authority: Authority, state: OrderState)
     until = time.monotonic() + _PATIENCE
     pause = 0.1
     while state.status in {"ready", "processing"}:
-        if time.monotonic() > until:
+        wait = state.retry_after if state.retry_after is not None else pause
+        if time.monotonic() + wait > until:
             raise AcmeFailure(Problem("acme.too_slow", params={"seconds": int(_PATIENCE)}))
-        time.sleep(state.retry_after if state.retry_after is not None else pause)
+        time.sleep(wait)
         pause = min(2 * pause, 1.0)
         keep(order)
         state = authority.read_order(state.url)
