@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 from datetime import datetime, timedelta
 
+from django.db import transaction
+
 from mailadmin.acme import selectors
 from mailadmin.acme.client import AcmeFailure
 from mailadmin.acme.models import AcmeAccount, AcmeAuthorization, AcmeCertificate, AcmeOrder
@@ -37,7 +39,20 @@ def order_due(now: datetime) -> list[int]:
     """Order what is to be renewed now; returns the orders, for a worker to take."""
     made = []
     for wanted in selectors.due_certificates(now):
-        account = _choose_account(wanted)
+        try:
+            row = _order(wanted)
+        except Exception:
+            # One that breaks must not keep the others from being renewed.
+            logger.exception("the renewal of %s broke", wanted.pk)
+            continue
+        if row is not None:
+            made.append(row.pk)
+    return made
+
+
+def _order(wanted: AcmeCertificate) -> AcmeOrder | None:
+    account = _choose_account(wanted)
+    with transaction.atomic():
         row = insert_order(
             actor=Actor.system("renewal"),
             acme_certificate=wanted,
@@ -47,9 +62,8 @@ def order_due(now: datetime) -> list[int]:
             replaces_id=_replaces_id(wanted, account),
         )
         if row is not None:
-            made.append(row.pk)
             _tell_left_out(row)
-    return made
+    return row
 
 
 def rehearse_due(now: datetime) -> list[int]:
@@ -95,7 +109,7 @@ def _ask(wanted: AcmeCertificate, now: datetime) -> None:
         return
     leaf = read_certificate(certificate.leaf_pem.encode())
     identifier = renewal_id(leaf)
-    with connect(wanted.account) as authority:
+    with connect(_issuing_account(wanted)) as authority:
         if not identifier or not authority.directory().has_renewal_info:
             _keep(wanted, {"ask_again_at": next_look_at(now, None).isoformat()})
             return
@@ -168,11 +182,11 @@ def _choose_names(wanted: AcmeCertificate) -> list[str]:
     """
     if wanted.certificate_id is None or wanted.failures < _FAILURES_BEFORE_LEAVING_OUT:
         return list(wanted.names)
-    last = wanted.orders.filter(status=AcmeOrder.Status.FAILED).first()
-    refused = set()
-    if last is not None:
-        invalid = last.authorizations.filter(status=AcmeAuthorization.Status.INVALID)
-        refused = {row.identifier for row in invalid}
+    refused = {
+        name
+        for name, proof in selectors.last_proofs(wanted)
+        if proof is not None and proof.status == AcmeAuthorization.Status.INVALID
+    }
     return [name for name in wanted.names if name not in refused] or list(wanted.names)
 
 
@@ -188,8 +202,18 @@ def _trigger(wanted: AcmeCertificate) -> AcmeOrder.Trigger:
     return Trigger.RENEWAL_INFO if wanted.renewal_info.get("picked_at") else Trigger.DUE
 
 
+def _issuing_account(wanted: AcmeCertificate) -> AcmeAccount:
+    """Return the account that the newest certificate was had with: the fallback's, perhaps."""
+    rows = wanted.orders.filter(certificate=wanted.certificate_id).exclude(certificate=None)
+    order = rows.select_related("account__private_key").first()
+    return order.account if order is not None else wanted.account
+
+
 def _replaces_id(wanted: AcmeCertificate, account: AcmeAccount) -> str:
     """Return what the authority calls the old one, if it offers renewal information."""
     if wanted.certificate is None or not account.about.get("has_renewal_info"):
+        return ""
+    if _issuing_account(wanted).directory_url != account.directory_url:
+        # Another authority's certificate: it would refuse the order for naming it.
         return ""
     return renewal_id(read_certificate(wanted.certificate.leaf_pem.encode()))
