@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Prefetch, Q, QuerySet
 
 from mailadmin.acme.models import (
     AcmeAccount,
@@ -22,6 +22,7 @@ _STALE = timedelta(seconds=30)
 _MOST_AT_ONCE = 50
 # For how long it is tried to take a proof away where that does not work.
 _CLEANING = timedelta(days=1)
+_ORDERS_LOOKED_AT = 20
 
 Status = AcmeOrder.Status
 
@@ -89,6 +90,18 @@ def list_wanted() -> QuerySet[AcmeCertificate]:
     return AcmeCertificate.objects.select_related(
         "account", "fallback_account", "certificate", "server", "dns_access"
     )
+
+
+def list_wanted_with_orders() -> QuerySet[AcmeCertificate]:
+    """Return the same with the newest attempts of each, in one query more."""
+    recent = AcmeOrder.objects.select_related("account", "deployment")[:_ORDERS_LOOKED_AT]
+    return list_wanted().prefetch_related(Prefetch("orders", recent, to_attr="recent_orders"))
+
+
+def renewals_by_certificate() -> dict[int, AcmeCertificate]:
+    """Return what renews each certificate that is the newest of its kind."""
+    rows = AcmeCertificate.objects.exclude(certificate=None)
+    return {row.certificate_id: row for row in rows if row.certificate_id is not None}
 
 
 def newest_order(wanted: AcmeCertificate) -> AcmeOrder | None:
