@@ -39,6 +39,7 @@ urlpatterns = [
     path("<int:pk>/renew/", requests.RenewView.as_view(), name="renew"),
     path("<int:pk>/download/", browsing.download_certificate, name="download"),
     path("<int:pk>/fetch/", completing.fetch_missing, name="fetch"),
+    path("<int:pk>/trust/", completing.trust_root, name="trust"),
     path("<int:pk>/export/", exporting.ExportView.as_view(), name="export"),
     path("<int:pk>/pair/", pairs.pair, name="pair"),
     path("<int:pk>/separate/", pairs.separate, name="separate"),

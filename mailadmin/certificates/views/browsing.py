@@ -16,6 +16,7 @@ from django.views.decorators.http import require_safe
 from mailadmin.accounts.mixins import ChangeRequiredMixin
 from mailadmin.audit.actors import Actor
 from mailadmin.certificates import listing, selectors, services
+from mailadmin.certificates.authorities import find_unknown_root
 from mailadmin.certificates.errors import CertificateRefusedError
 from mailadmin.certificates.fetching_issuers import find_offer
 from mailadmin.certificates.forms.listing import SHOWN_WORDS, parse_filter
@@ -69,6 +70,7 @@ def show_certificate(request: HttpRequest, pk: int) -> HttpResponse:
         "problems": _told_problems(certificate, verdict),
         "path_sentences": list(trust_sentences(verdict)),
         "offer": None if certificate.deleted_at else find_offer(verdict),
+        "unknown_root": None if certificate.deleted_at else find_unknown_root(verdict),
         "links": draw_chain(verdict) or link_certificates(leaf, tuple(chain)),
         "csr": selectors.find_answered_request(certificate),
         "heirs": selectors.find_heirs(certificate),

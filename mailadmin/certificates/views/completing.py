@@ -21,9 +21,9 @@ from mailadmin.certificates.authorities import find_unknown_root, trust_authorit
 from mailadmin.certificates.errors import CertificateRefusedError
 from mailadmin.certificates.fetching import FetchProblem
 from mailadmin.certificates.fetching_issuers import fetch_issuer, find_offer
-from mailadmin.certificates.judging import judge_upload
+from mailadmin.certificates.judging import judge_stored, judge_upload
 from mailadmin.certificates.master_key import CustodyProblem
-from mailadmin.certificates.models import Certificate
+from mailadmin.certificates.models import Certificate, TrustedAuthority
 from mailadmin.certificates.sealed_uploads import (
     KeptUpload,
     UploadGoneError,
@@ -115,6 +115,27 @@ def fetch_missing(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect(certificate)
 
 
+@require_POST
+@change_required
+def trust_root(request: HttpRequest, pk: int) -> HttpResponse:
+    """Trust the private root that a stored certificate brought along, if it is the one shown."""
+    certificate, now = get_object_or_404(Certificate, pk=pk, deleted_at=None), timezone.now()
+    root = find_unknown_root(judge_stored(certificate, now))
+    if root is not None and root.fingerprint == request.POST.get("fingerprint"):
+        try:
+            row = trust_authority(actor=Actor.from_request(request), root=root, now=now)
+        except CertificateRefusedError as error:
+            for problem in error.problems:
+                messages.error(request, say(problem))
+        else:
+            messages.success(request, _trusted_words(row))
+    return redirect(certificate)
+
+
+def _trusted_words(row: TrustedAuthority) -> str:
+    return _("“%(name)s” is trusted from now on.") % {"name": row.title}
+
+
 class TrustRootView(_WaitingUploadView):
     """Puts the root that came with an upload on the list of trusted authorities."""
 
@@ -131,6 +152,6 @@ class TrustRootView(_WaitingUploadView):
             row = trust_authority(actor=Actor.from_request(request), root=root, now=now)
         except CertificateRefusedError as error:
             return show_verdict(request, verdict, token, now, refusals=error.problems)
-        messages.success(request, _("“%(name)s” is trusted from now on.") % {"name": row.title})
+        messages.success(request, _trusted_words(row))
         verdict = judge_upload(kept.given, now=now, written=kept.written)
         return show_verdict(request, verdict, token, now)

@@ -251,3 +251,43 @@ def test_a_viewer_presses_neither(client_of: Callable[[str], Client]) -> None:
     for name in (FETCH, TRUST):
         assert client_of("viewer").post(reverse(name), {"token": "x"}).status_code == 403
         assert client_of("operator").get(reverse(name)).status_code == 405
+
+
+def test_the_root_of_a_stored_certificate_is_offered_on_its_page(
+    client: Client, client_of: Callable[[str], Client], upload: Upload, own: ThrowawayCa
+) -> None:
+    issued = own.issue(["mail.example.org"])
+    judged = upload(issued.fullchain_pem, issued.key_pem, own.root_pem)
+    upload(token=token_in(judged), save="1")
+    stored = Certificate.objects.get()
+    detail = client.get(stored.get_absolute_url())
+    assert "Trust this authority" in text_of(detail)
+    assert "Trust this authority" not in text_of(client_of("viewer").get(stored.get_absolute_url()))
+    root, address = detail.context["unknown_root"], reverse("certificates:trust", args=[stored.pk])
+
+    assert client_of("viewer").post(address, {"fingerprint": root.fingerprint}).status_code == 403
+    client.post(address, {"fingerprint": "0" * 64})
+    assert not TrustedAuthority.objects.exists()
+    page = text_of(client.post(address, {"fingerprint": root.fingerprint}, follow=True))
+
+    assert "“Own Authority” is trusted from now on." in page
+    assert "Trust this authority" not in page
+    assert TrustedAuthority.objects.get().fingerprint == root.fingerprint
+    assert AuditEvent.objects.filter(verb="authority.trusted").count() == 1
+
+
+def test_a_stored_root_that_nobody_should_trust_is_refused_with_the_reason(
+    client: Client, upload: Upload, own: ThrowawayCa
+) -> None:
+    issued = own.issue(["mail.example.org"])
+    old = own.add_authority(
+        "Own Authority", None, key=own.root.key, not_after=own.root.certificate.not_valid_before_utc
+    )
+    judged = upload(issued.fullchain_pem, issued.key_pem, old.pem)
+    upload(token=token_in(judged), save="1", is_confirmed="on")
+    stored = Certificate.objects.get()
+    root = client.get(stored.get_absolute_url()).context["unknown_root"]
+    address = reverse("certificates:trust", args=[stored.pk])
+    page = text_of(client.post(address, {"fingerprint": root.fingerprint}, follow=True))
+    assert "expired on" in page
+    assert not TrustedAuthority.objects.exists()
