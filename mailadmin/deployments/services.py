@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, replace
+from datetime import datetime
 
 from django.db import transaction
 from django.db.models import Max
@@ -15,6 +15,7 @@ from mailadmin.audit.services import record_event
 from mailadmin.certificates.errors import CertificateRefusedError
 from mailadmin.certificates.models import Certificate
 from mailadmin.certificates.pairing import pair_certificates
+from mailadmin.certificates.sentences import say
 from mailadmin.certificates.services import register_found_certificate
 from mailadmin.deployments import selectors, tasks
 from mailadmin.deployments.models import Deployment, Plan, ProbeRun
@@ -215,7 +216,7 @@ def adopt_server(
     """Register a host as it is found: nothing is pending, nothing on it is touched.
 
     An RSA and an ECDSA certificate that a port shows side by side become a pair, unless they cannot
-    be one here (one has expired, or its key is not on the host).
+    be one here (one has expired, or its key is not on the host); the audit log says why not.
     ``closed_ports`` says where services that are not open would be, if not on their usual ports.
     Raises ``AgentError`` when the agent cannot be asked, :class:`ChangeRefusedError` for a host
     name that is none.
@@ -253,16 +254,25 @@ def _store_found(actor: Actor, found: HostReport) -> dict[str, Certificate]:
     now = timezone.now()
     for rsa, ecdsa in found.served_pairs:
         if rsa in rows and ecdsa in rows:
-            with suppress(CertificateRefusedError):
-                # Names that only one covers are served so already.
-                pair_certificates(
-                    actor=actor,
-                    certificate=rows[rsa],
-                    companion=rows[ecdsa],
-                    now=now,
-                    is_confirmed=True,
-                )
+            _pair_found(actor, rows[rsa], rows[ecdsa], now)
     return rows
+
+
+def _pair_found(actor: Actor, rsa: Certificate, ecdsa: Certificate, now: datetime) -> None:
+    """Pair two as they are served, or leave on record why they stay apart."""
+    try:
+        # Names that only one covers are served so already.
+        pair_certificates(actor=actor, certificate=rsa, companion=ecdsa, now=now, is_confirmed=True)
+    except CertificateRefusedError as refused:
+        record_event(
+            actor=actor,
+            verb="certificate.paired",
+            object_type="certificate",
+            object_id=rsa.pk,
+            object_label=rsa.label,
+            outcome="refused",
+            reason=" ".join(say(problem) for problem in refused.problems),
+        )
 
 
 def _record_baseline(actor: Actor, server: MailServer) -> None:
