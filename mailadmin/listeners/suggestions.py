@@ -37,6 +37,10 @@ class Suggestions:
         return any(item.is_suggested for item in everything)
 
 
+# A box for each of ten thousand names is a page that no browser shows in time.
+MOST_NAMES_OFFERED = 100
+
+
 def suggest_uses(certificate: Certificate, wanted: Wanted) -> Suggestions:
     """Return what to use the certificate for.
 
@@ -70,7 +74,8 @@ def _suggest_names(
 ) -> list[Suggestion]:
     bound = {binding.host_name: binding for binding in wanted.bindings}
     covered = {name for name in bound if is_covered(name, certificate.names)}
-    names = covered | set(bindable_names(certificate.names))
+    fresh = sorted(set(bindable_names(certificate.names)) - covered)
+    names = covered | set(fresh[:MOST_NAMES_OFFERED])
     return [
         _suggest_name(certificate, name, bound.get(name), is_new_suggested=not fits_as_default)
         for name in sorted(names)

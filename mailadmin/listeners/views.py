@@ -30,7 +30,7 @@ from mailadmin.listeners.overview import Overview, read_overview
 from mailadmin.listeners.selectors import Wanted, find_listener, read_wanted
 from mailadmin.listeners.sentences import say_change, say_problem
 from mailadmin.listeners.succession import find_place
-from mailadmin.listeners.suggestions import Suggestions, suggest_uses
+from mailadmin.listeners.suggestions import MOST_NAMES_OFFERED, Suggestions, suggest_uses
 from mailadmin.servers.errors import ChangeRefusedError
 from mailadmin.servers.models import MailServer
 from mailadmin.servers.selectors import assignable_certificates, current_server
@@ -179,6 +179,7 @@ def _render_assign(
     shown = {
         "certificate": certificate,
         "suggestions": suggestions,
+        "most_names_offered": MOST_NAMES_OFFERED,
         "form": form,
         "place": find_place(certificate, wanted, timezone.now()),
     }
