@@ -172,7 +172,11 @@ def say_event(event: AcmeEvent) -> str:
         return say(problem)
     ca = event.order.account.title if event.order else ""
     params = {"ca": ca, "name": event.name, **event.params}
-    return str(template) % {name: _readable(value) for name, value in params.items()}
+    try:
+        return str(template) % {name: _readable(value) for name, value in params.items()}
+    except (KeyError, ValueError, TypeError):
+        # A row of another version may lack a parameter; the code still tells what happened.
+        return event.code
 
 
 def say_headline(order: AcmeOrder, *, is_served: bool = False) -> str:
