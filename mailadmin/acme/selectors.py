@@ -116,6 +116,16 @@ def list_orders() -> QuerySet[AcmeOrder]:
     )
 
 
+def following_order(rehearsal: AcmeOrder) -> AcmeOrder | None:
+    """Return the order for real that a rehearsal was for, once there is one."""
+    if not rehearsal.followed_by or rehearsal.status != Status.ISSUED:
+        return None
+    later = AcmeOrder.objects.filter(
+        acme_certificate=rehearsal.acme_certificate_id, pk__gt=rehearsal.pk
+    )
+    return later.exclude(trigger=AcmeOrder.Trigger.REHEARSAL).order_by("pk").first()
+
+
 def list_accounts() -> QuerySet[AcmeAccount]:
     """Return the accounts, each with how many certificates are had by it."""
     return AcmeAccount.objects.annotate(certificate_count=Count("certificates"))

@@ -70,11 +70,22 @@ def rehearse(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_safe
 def show_order(request: HttpRequest, pk: int) -> HttpResponse:
-    """Show how far an order is; while it is under way the page asks again."""
+    """Show how far an order is; while it is under way the page asks again.
+
+    Whoever watches a rehearsal is led on to the order for real.
+    """
     row = get_object_or_404(selectors.list_orders(), pk=pk)
-    context = {"order": row, "progress": progress.describe_order(row, timezone.now())}
+    following = selectors.following_order(row)
+    context = {
+        "order": row,
+        "progress": progress.describe_order(row, timezone.now()),
+        "following": following,
+    }
     if request.headers.get("HX-Request") == "true":
-        return render(request, "acme/_order.html", context)
+        response = render(request, "acme/_order.html", context)
+        if following is not None:
+            response["HX-Redirect"] = following.get_absolute_url()
+        return response
     return render(request, "acme/order.html", context)
 
 

@@ -323,3 +323,17 @@ def test_rows_of_another_version_are_shown_by_their_code(client: Client) -> None
 @pytest.mark.parametrize("kind", ["orders", "looks"])
 def test_what_is_not_there_is_not_found(kind: str, client: Client) -> None:
     assert client.get(f"/renewals/{kind}/999/").status_code == 404
+
+
+def test_whoever_watches_a_rehearsal_is_led_on_to_the_order_for_real(client: Client) -> None:
+    rehearsal = make_order(trigger="rehearsal", followed_by="first")
+    address = rehearsal.get_absolute_url()
+    response = client.get(address, headers=HTMX)
+    assert "HX-Redirect" not in response
+    assert "the order for real follows" in page(response)
+    AcmeOrder.objects.update(status=Status.ISSUED)
+    order = make_order(rehearsal.acme_certificate)
+    assert client.get(address, headers=HTMX)["HX-Redirect"] == order.get_absolute_url()
+    assert f'<a href="{order.get_absolute_url()}">The order for real</a>' in page(
+        client.get(address)
+    )
