@@ -99,9 +99,13 @@ def list_wanted_with_orders() -> QuerySet[AcmeCertificate]:
 
 
 def renewals_by_certificate() -> dict[int, AcmeCertificate]:
-    """Return what renews each certificate that is the newest of its kind."""
-    rows = AcmeCertificate.objects.exclude(certificate=None)
-    return {row.certificate_id: row for row in rows if row.certificate_id is not None}
+    """Return what renews, or has renewed already, each certificate that ACME has to do with."""
+    rows = {row.pk: row for row in AcmeCertificate.objects.select_related("account")}
+    issued = AcmeOrder.objects.exclude(certificate=None)
+    pairs = issued.values_list("certificate_id", "acme_certificate_id").distinct()
+    found = {certificate: rows[wanted] for certificate, wanted in pairs if wanted in rows}
+    newest = {row.certificate_id: row for row in rows.values() if row.certificate_id is not None}
+    return found | newest
 
 
 def newest_order(wanted: AcmeCertificate) -> AcmeOrder | None:

@@ -373,6 +373,8 @@ def test_the_list_says_who_renews_and_when(client: Client) -> None:
     assert "by hand" in said
     assert "renewed automatically" in page(client.get(by_hand.get_absolute_url()))
     assert wanted.get_absolute_url() in page(client.get(by_acme.get_absolute_url()))
+    make_order(wanted, status=Status.PROVEN, certificate=by_hand)
+    assert "renewed by ACME already" in page(client.get(by_hand.get_absolute_url()))
     AcmeCertificate.objects.update(failures=2)
     assert "failed 2 times" in page(client.get("/certificates/"))
     AcmeCertificate.objects.update(failures=0, is_renewed_automatically=False)
