@@ -17,9 +17,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from mailadmin.agent.host.processes import is_alive
 from mailadmin.sandbox import Sandbox, SandboxError
 from mailadmin.sandbox.addresses import STANDARD_PORTS, can_listen, pick_ports
-from mailadmin.sandbox.programs import is_alive
 from tests.integration import mail_clients
 from tests.stacks import wait_until
 
