@@ -1,4 +1,4 @@
-"""Reading and judging what strangers made, in a process of its own that may take two seconds.
+"""Reading and judging what strangers made, in a process of its own that has a second and a half.
 
 A private key can be encrypted with any number of rounds, and certificates can be made to take long
 to judge or to break the parser itself. So whatever comes from outside is read by a child, for the

@@ -309,7 +309,7 @@ class _Child:
         return _NoAnswerError("reading.broken_off")
 
     def _too_slow(self) -> _NoAnswerError:
-        return _NoAnswerError("reading.too_slow", seconds=int(self._limits.seconds))
+        return _NoAnswerError("reading.too_slow", seconds=f"{self._limits.seconds:g}")
 
 
 def _start(limits: Limits) -> subprocess.Popen[bytes]:

@@ -31,8 +31,8 @@ from tests.web.certificates.conftest import Upload, text_of, token_in
 
 pytestmark = pytest.mark.django_db
 OURS = 1.5  # seconds of this process, for two requests
-GIVEN_UP = "took longer than 2 seconds, so it was given up"
-# Fewer than are refused by their number, and more than any machine does in two seconds.
+GIVEN_UP = "took longer than 1.5 seconds, so it was given up"
+# Fewer than are refused by their number, and more than any machine does in that time.
 ENDLESS = pbkdf2_key(1, told_rounds=19_999_999)
 
 

@@ -100,7 +100,7 @@ def test_what_takes_too_long_is_killed_and_said(pretend: Pretend) -> None:
     with BoundedReader(limits) as reader:
         parts = reader.read_parts([ISSUED.cert_pem])
         verdict = reader.judge_bundle(parts, now=NOW, roots=ROOTS)
-    assert parts.problems == (Problem("reading.too_slow", params={"seconds": 0}),)
+    assert parts.problems == (Problem("reading.too_slow", params={"seconds": "0.3"}),)
     assert verdict.problems == parts.problems
     assert monotonic() - begin < LIMITS.start_seconds
 
