@@ -58,9 +58,12 @@ def find_newer_pebble() -> Path:
 
 @contextmanager
 def run_authority(
-    options: Options | None = None, *, executable: Path = PEBBLE
+    options: Options | None = None, *, executable: Path = PEBBLE, dns_server: str = ""
 ) -> Iterator[RunningAuthority]:
-    """Run an authority with all it needs for as long as the block lasts."""
+    """Run an authority with all it needs for as long as the block lasts.
+
+    ``dns_server``: "address:port" of the one to ask in place of its own.
+    """
     with tempfile.TemporaryDirectory(prefix="ma-acme-") as name, _serving() as web:
         folder = Path(name)
         logbook = Logbook(folder / "log")
@@ -68,7 +71,7 @@ def run_authority(
         pebble = Pebble(
             folder / "pebble",
             logbook,
-            dns.address,
+            dns_server or dns.address,
             options=options,
             http_port=web.port,
             executable=executable,
