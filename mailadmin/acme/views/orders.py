@@ -35,13 +35,13 @@ def show_preflight(request: HttpRequest, pk: int) -> HttpResponse:
     )
     is_partial = request.headers.get("HX-Request") == "true"
     if row.order is not None and not is_partial:
-        return redirect(row.order)
+        return redirect(_follow(row.order))
     context = {"row": row, "look": progress.describe_preflight(row, timezone.now())}
     response = render(
         request, "acme/_preflight.html" if is_partial else "acme/preflight.html", context
     )
     if row.order is not None:
-        response["HX-Redirect"] = row.order.get_absolute_url()
+        response["HX-Redirect"] = _follow(row.order)
     return response
 
 
@@ -76,6 +76,8 @@ def show_order(request: HttpRequest, pk: int) -> HttpResponse:
     """
     row = get_object_or_404(selectors.list_orders(), pk=pk)
     following = selectors.following_order(row)
+    if following is not None and "follow" in request.GET:
+        return redirect(following)
     context = {
         "order": row,
         "progress": progress.describe_order(row, timezone.now()),
@@ -131,4 +133,12 @@ def _request(
     except ChangeRefusedError as refused:
         messages.error(request, say(refused.problems[0]))
         return redirect(wanted)
-    return redirect(row)
+    return redirect(_follow(row))
+
+
+def _follow(order: AcmeOrder) -> str:
+    """Return the page of an order that was just asked for.
+
+    A rehearsal may be over before its page is read; then the order for real is shown at once.
+    """
+    return f"{order.get_absolute_url()}?follow=1" if order.followed_by else order.get_absolute_url()

@@ -337,3 +337,7 @@ def test_whoever_watches_a_rehearsal_is_led_on_to_the_order_for_real(client: Cli
     assert f'<a href="{order.get_absolute_url()}">The order for real</a>' in page(
         client.get(address)
     )
+    assert client.get(f"{address}?follow=1").url == order.get_absolute_url()
+    look = make_look(wanted=rehearsal.acme_certificate, order=rehearsal)
+    shown = client.get(reverse("acme:preflight", args=[look.pk]), follow=True)
+    assert shown.redirect_chain[-1][0] == order.get_absolute_url()
