@@ -16,25 +16,25 @@ Host and probe are arguments, so that each order of failures is a unit test.
 from __future__ import annotations
 
 import itertools
-import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from mailadmin.agent.deadline import Clock
+from mailadmin.agent.faults import as_problem, attempt
 from mailadmin.agent.host import Host
 from mailadmin.agent.host.store import Journal
 from mailadmin.agent.planner import Plan, make_plan, refuse_if_forbidden
 from mailadmin.agent.protocol import AgentError, ApplyReport, Outcome
 from mailadmin.agent.proving import Prover
 from mailadmin.agent.steps import Steps, Tell
+from mailadmin.agent.trials import Trials
 from mailadmin.mailconf import material
 from mailadmin.mailconf.proof import Expectation, Seen
 from mailadmin.mailconf.services import Daemon, TlsMode
 from mailadmin.mailconf.state import DesiredState
 from mailadmin.pki.keys import KeyAlgorithm
 from mailadmin.pki.problems import Problem, Severity
-
-logger = logging.getLogger(__name__)
 
 Probe = Callable[[Sequence[Expectation], bool], list[Seen]]
 
@@ -53,24 +53,38 @@ class Applier:
     probe: Probe
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
+    deadline_clock: Clock = field(default_factory=Clock)
+
+    @property
+    def trials(self) -> Trials:
+        """Return what is known of a deployment that waits to be confirmed."""
+        return Trials(self.host, self.deadline_clock, self.undo)
 
     def apply(
-        self, state: DesiredState, *, digest: str, deployment_id: str, tell: Tell
+        self,
+        state: DesiredState,
+        *,
+        digest: str,
+        deployment_id: str,
+        tell: Tell,
+        confirm_within: int | None = None,
     ) -> ApplyReport:
         """Make the host what the state says, proven; or leave it as it was, proven.
 
-        Never raises: how it ended is in the report.
+        Never raises: how it ended is in the report. With ``confirm_within`` (seconds) it is on
+        trial from the proof on: what is needed to take it back is on the disk before we say so.
         """
         started = self.clock()
         steps = Steps(tell)
         try:
             self._end_interrupted(steps)
+            self.trials.make_way(steps)
             plan = self._plan(state, digest, steps)
             journal = self._prepare(plan, deployment_id, steps)
         except Exception as error:
             # Nothing of the daemons has been touched; what was staged holds keys and goes.
             self._drop_staged()
-            return ApplyReport(Outcome.REFUSED, tuple(steps.events), problem=_as_problem(error))
+            return ApplyReport(Outcome.REFUSED, tuple(steps.events), problem=as_problem(error))
         try:
             seen, proof_ms = self._change(plan, journal.generation, steps, started)
             report = ApplyReport(
@@ -80,10 +94,13 @@ class Applier:
                 proof_ms=proof_ms,
                 generation=journal.generation,
             )
-            self._note_success(deployment_id, report)
+            if confirm_within:
+                report = self._begin_trial(journal, report, confirm_within)
+            else:
+                self._note_success(deployment_id, report)
         except Exception as error:
             # A mistake of our own, too: half a change must not stand until the next start.
-            return self._take_back(journal, _as_problem(error), steps)
+            return self._take_back(journal, as_problem(error), steps)
         return report
 
     def recover(self, tell: Tell) -> ApplyReport | None:
@@ -252,23 +269,27 @@ class Applier:
     # Taking it back
 
     def _take_back(self, journal: Journal, reason: Problem, steps: Steps) -> ApplyReport:
-        """Put back every file, tell the daemons, and prove that all is as it was."""
+        """Undo it, and write down how that ended."""
+        report = self.undo(journal, reason, steps)
+        self._note_failure(journal, report)
+        return report
+
+    def undo(self, journal: Journal, reason: Problem, steps: Steps) -> ApplyReport:
+        """Put back every file, tell the daemons, and prove that all is as it was.
+
+        Never raises; what is written down stays as it is.
+        """
         try:
             with steps.run("restored"):
                 self.host.store.undo_files(journal)
             is_reread = self._tell_again(journal, steps)
             seen = self._prover(is_reread, steps).prove_as_before(journal, steps)
         except Exception as error:
-            problem = _as_problem(error)
+            problem = as_problem(error)
             about = {"reason": reason.code, "problem": problem.code}
             failed = Problem("rollback.not_proven", Severity.ERROR, problem.subject, about)
-            report = ApplyReport(Outcome.FAILED, tuple(steps.events), problem=failed)
-        else:
-            report = ApplyReport(
-                Outcome.ROLLED_BACK, tuple(steps.events), tuple(seen), problem=reason
-            )
-        self._note_failure(journal, report)
-        return report
+            return ApplyReport(Outcome.FAILED, tuple(steps.events), problem=failed)
+        return ApplyReport(Outcome.ROLLED_BACK, tuple(steps.events), tuple(seen), problem=reason)
 
     def _tell_again(self, journal: Journal, steps: Steps) -> bool:
         """Tell the daemons about their old files, and start whichever died, touched or not.
@@ -304,40 +325,35 @@ class Applier:
         """
         store = self.host.store
         problems = [
-            _try(lambda: store.save_result(deployment_id, report)),
-            _try(store.end),
+            attempt(lambda: store.save_result(deployment_id, report)),
+            attempt(store.end),
         ]
         if all(problems):
             raise AgentError(next(item for item in problems if item))
-        _try(store.prune)
+        attempt(store.prune)
+
+    def _begin_trial(self, journal: Journal, report: ApplyReport, seconds: int) -> ApplyReport:
+        """Write down how to take it back, then that it is proven. Raises :class:`AgentError`.
+
+        In this order whoever is killed finds one of: a journal without a report, which is undone;
+        or all of the trial. The journal that is left beside a report is merely forgotten.
+        """
+        deadline = self.trials.begin(journal, seconds)
+        report = replace(report, confirm_by=deadline.shown)
+        self.host.store.save_result(journal.deployment_id, report)
+        attempt(self.host.store.end)
+        attempt(self.host.store.prune)
+        return report
 
     def _note_failure(self, journal: Journal, report: ApplyReport) -> None:
         """Keep the report; an unproven rollback keeps its journal for the next try as well."""
         store = self.host.store
-        _try(lambda: store.save_result(journal.deployment_id, report))
+        attempt(lambda: store.save_result(journal.deployment_id, report))
         if report.outcome is Outcome.ROLLED_BACK:
-            _try(store.end)
-            _try(lambda: store.drop_generation(journal.generation))
+            attempt(self.host.trial.drop)
+            attempt(store.end)
+            attempt(lambda: store.drop_generation(journal.generation))
 
     def _drop_staged(self) -> None:
-        _try(self.host.store.drop_staging)
-        _try(self.host.store.drop_unused)
-
-
-def _try(deed: Callable[[], None]) -> Problem | None:
-    """Do what must not keep the rest from being done; returns what went wrong."""
-    try:
-        deed()
-    except Exception as error:
-        problem = _as_problem(error)
-        logger.warning("the agent's own folder: %s %s", problem.code, problem.subject)
-        return problem
-    return None
-
-
-def _as_problem(error: Exception) -> Problem:
-    """Return what crosses to the panel; the details of a mistake of our own stay in the log."""
-    if isinstance(error, AgentError):
-        return error.problem
-    logger.error("a fault of the agent's own", exc_info=error)
-    return Problem("agent.fault")
+        attempt(self.host.store.drop_staging)
+        attempt(self.host.store.drop_unused)

@@ -16,6 +16,7 @@ from mailadmin.agent.protocol import (
     ChallengeWay,
     PlanReport,
     Request,
+    Standing,
     StepEvent,
     Verb,
 )
@@ -50,14 +51,31 @@ class AgentClient:
         digest: str,
         deployment_id: str,
         on_step: Callable[[StepEvent], None],
+        confirm_within: int | None = None,
     ) -> ApplyReport:
-        """Apply the planned state, or learn how it went if this deployment was asked for before."""
+        """Apply the planned state, or learn how it went if this deployment was asked for before.
+
+        With ``confirm_within`` (seconds) the agent takes it back by itself unless it is confirmed.
+        """
         params = {
             "state": state.as_dict(with_pem=True, with_key=True),
             "digest": digest,
             "deployment_id": deployment_id,
+            "confirm_within": confirm_within,
         }
         return self._follow(Verb.APPLY, params, on_step)
+
+    def confirm(self, deployment_id: str) -> None:
+        """Let a deployment that waits for it stay; said twice it is no mistake."""
+        self._ask(Verb.CONFIRM, {"deployment_id": deployment_id})
+
+    def take_back(self, deployment_id: str, on_step: Callable[[StepEvent], None]) -> ApplyReport:
+        """Take back a deployment that waits to be confirmed, or learn how that went."""
+        return self._follow(Verb.TAKE_BACK, {"deployment_id": deployment_id}, on_step)
+
+    def standing(self, deployment_id: str) -> Standing:
+        """Return where a deployment stands that was to be confirmed."""
+        return Standing.from_dict(self._ask(Verb.STANDING, {"deployment_id": deployment_id}))
 
     def probe(self, expected: Sequence[Expectation]) -> list[Seen]:
         """Return what each port shows now."""

@@ -82,6 +82,8 @@ class AgentConfig:
     # Seconds between two applies: reloads closer together starve Postfix under load (measured).
     spacing: float = 5.0
     http01: Http01Config = Http01Config()
+    # The fewest seconds in which a deployment may have to be confirmed: people are not quicker.
+    shortest_trial: int = 60
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -114,6 +116,7 @@ class AgentConfig:
             ),
             spacing=float(value.get("spacing", 5.0)),
             http01=Http01Config.from_dict(value.get("http01", {})),
+            shortest_trial=int(value.get("shortest_trial", 60)),
         )
 
 

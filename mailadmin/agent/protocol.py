@@ -28,6 +28,9 @@ class Verb(StrEnum):
     OBSERVE = "observe"
     PLAN = "plan"
     APPLY = "apply"
+    CONFIRM = "confirm"
+    TAKE_BACK = "take_back"
+    STANDING = "standing"
     PROBE = "probe"
     PRESENT_CHALLENGE = "present_challenge"
     WITHDRAW_CHALLENGE = "withdraw_challenge"
@@ -144,7 +147,10 @@ class PlanReport:
 
 @dataclass(frozen=True, slots=True)
 class ApplyReport:
-    """How an apply ended, with the evidence. ``proof_ms``: from the request to the first proof."""
+    """How an apply ended, with the evidence. ``proof_ms``: from the request to the first proof.
+
+    ``confirm_by``: when it is taken back unless confirmed (ISO, UTC); empty if it just stays.
+    """
 
     outcome: Outcome
     steps: tuple[StepEvent, ...]
@@ -152,6 +158,7 @@ class ApplyReport:
     problem: Problem | None = None
     proof_ms: int | None = None
     generation: int = 0
+    confirm_by: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form, as kept on the host for whoever asks again."""
@@ -162,6 +169,7 @@ class ApplyReport:
             "problem": self.problem.as_dict() if self.problem else None,
             "proof_ms": self.proof_ms,
             "generation": self.generation,
+            "confirm_by": self.confirm_by,
         }
 
     @classmethod
@@ -174,7 +182,32 @@ class ApplyReport:
             problem=Problem.from_dict(value["problem"]) if value["problem"] else None,
             proof_ms=value["proof_ms"],
             generation=value["generation"],
+            # Reports of before there were trials are kept on the host too.
+            confirm_by=value.get("confirm_by", ""),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a deployment stands that is, or was, to be confirmed.
+
+    With ``seconds_left`` None nothing is awaited any more: it stays, or is being taken back.
+    ``report`` says which; None while it is being taken back.
+    """
+
+    seconds_left: int | None
+    report: ApplyReport | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        report = self.report.as_dict() if self.report else None
+        return {"seconds_left": self.seconds_left, "report": report}
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Self:
+        """Read the JSON form back."""
+        report = ApplyReport.from_dict(value["report"]) if value["report"] else None
+        return cls(value["seconds_left"], report)
 
 
 def encode(message: Mapping[str, Any]) -> bytes:

@@ -17,6 +17,7 @@ from mailadmin.agent import protocol
 from mailadmin.agent.apply import Applier
 from mailadmin.agent.challenges import Challenge, Challenges, read_token
 from mailadmin.agent.config import AgentConfig
+from mailadmin.agent.confirming import Confirming
 from mailadmin.agent.host import Host
 from mailadmin.agent.host.ports import is_local_address
 from mailadmin.agent.observing import observe
@@ -30,21 +31,24 @@ from mailadmin.agent.protocol import (
     StepEvent,
     Verb,
 )
+from mailadmin.agent.reading import (
+    read_confirm_within,
+    read_deployment_id,
+    read_expectations,
+    read_names,
+    read_state,
+    read_text,
+)
 from mailadmin.agent.rehearsing import Rehearser, look_briefly
+from mailadmin.agent.steps import Tell
 from mailadmin.mailconf.proof import Expectation, Seen
-from mailadmin.mailconf.rules import is_address
-from mailadmin.mailconf.services import SERVICES
-from mailadmin.mailconf.state import DesiredState, StateError
-from mailadmin.pki.keys import KeyAlgorithm
-from mailadmin.pki.names import is_usable_san
+from mailadmin.mailconf.state import DesiredState
 from mailadmin.pki.problems import Problem
 
 logger = logging.getLogger(__name__)
 
 _PEER_CREDENTIALS = struct.Struct("3i")
 _REQUEST_TIMEOUT = 30.0
-_MOST_EXPECTATIONS = 10_000
-_MOST_NAMES = 1000
 _KEPT_JOBS = 100
 Send = Callable[[Mapping[str, Any]], None]
 
@@ -99,6 +103,12 @@ class Agent:
         self._rehearsing = threading.Lock()
         self._stopping = threading.Event()
         self._last_apply = -config.spacing
+        self.confirming = Confirming(
+            trials=lambda: self._applier().trials,
+            applying=self._applying,
+            keep_distance=self._keep_distance,
+            note_taken_back=self._note_taken_back,
+        )
 
     def prepare(self) -> None:
         """Create the folder and undo what a dead agent left half done. Raises AgentError."""
@@ -112,12 +122,14 @@ class Agent:
             # What a dead agent staged and never put in place holds keys.
             self.host.store.drop_unused()
         self.host.store.drop_staging()
+        self.confirming.take_up()
         self._rehearser().clear()
         self.challenges.prepare()
 
     def release(self) -> None:
         """Begin no further apply, let the one under way end, and let another agent take over."""
         self._stopping.set()
+        self.confirming.stop()
         self.challenges.release()
         with self._rehearsing, self._applying:
             self.host.store.unlock()
@@ -128,18 +140,20 @@ class Agent:
             case Verb.OBSERVE:
                 return observe(self.host) | {"http01": self.challenges.describe()}
             case Verb.PLAN:
-                return make_plan(_read_state(request), self.host).report().as_dict()
+                return make_plan(read_state(request), self.host).report().as_dict()
             case Verb.PROBE:
-                return {"seen": [item.as_dict() for item in _look(_read_expectations(request))]}
+                return {"seen": [item.as_dict() for item in _look(read_expectations(request))]}
             case Verb.APPLY:
                 return self._apply(request, send).as_dict()
+            case Verb.CONFIRM | Verb.TAKE_BACK | Verb.STANDING:
+                return self._answer_about_trial(request, send)
             case Verb.PRESENT_CHALLENGE:
                 return {"way": str(self.challenges.present(Challenge.from_params(request.params)))}
             case Verb.WITHDRAW_CHALLENGE:
                 self.challenges.withdraw(read_token(request.params))
                 return {}
             case Verb.REHEARSE:
-                asked = (_read_state(request), _read_names(request))
+                asked = (read_state(request), read_names(request))
                 return {"seen": [item.as_dict() for item in self._rehearse(*asked)]}
 
     def _rehearse(self, state: DesiredState, names: Sequence[str]) -> list[Seen]:
@@ -155,9 +169,7 @@ class Agent:
             return self._rehearser().rehearse(state, names)
 
     def _apply(self, request: Request, send: Send) -> ApplyReport:
-        deployment_id = _text(request, "deployment_id")
-        if not deployment_id.replace("-", "").isalnum() or len(deployment_id) > 64:
-            raise AgentError.because("agent.message_unreadable")
+        deployment_id = read_deployment_id(request)
         known = self.host.store.read_result(deployment_id)
         if known is not None and deployment_id not in self._jobs:
             for event in known.steps:
@@ -171,26 +183,51 @@ class Agent:
             raise AgentError.because("agent.hung_up", verb=str(request.verb))
         return job.report
 
+    def _answer_about_trial(self, request: Request, send: Send) -> dict[str, Any]:
+        deployment_id = read_deployment_id(request)
+        if request.verb is Verb.CONFIRM:
+            self.confirming.confirm(deployment_id)
+            return {}
+        if request.verb is Verb.STANDING:
+            return self.confirming.standing(deployment_id).as_dict()
+        report = self.confirming.take_back(
+            deployment_id, lambda event: send({"event": event.as_dict()})
+        )
+        return report.as_dict()
+
+    def _note_taken_back(self, deployment_id: str) -> None:
+        """Answer from the report on the disk from now on, and keep the distance to the next."""
+        self._last_apply = time.monotonic()
+        with self._lock:
+            self._jobs.pop(deployment_id, None)
+
     def _job(self, request: Request, deployment_id: str) -> Job:
         with self._lock:
             job = self._jobs.get(deployment_id)
             if job is None:
                 # The state goes to the thread alone: a job is kept for long, and keys are not.
-                asked = (_read_state(request), _text(request, "digest"))
+                within = read_confirm_within(request, self.config.shortest_trial)
+                asked = (read_state(request), read_text(request, "digest"), within)
                 job = Job(deployment_id)
                 self._jobs[deployment_id] = job
                 threading.Thread(target=self._run, args=(job, *asked), daemon=False).start()
         return job
 
-    def _run(self, job: Job, state: DesiredState, digest: str) -> None:
+    def _run(self, job: Job, state: DesiredState, digest: str, within: int | None) -> None:
         report: ApplyReport | None = None
         try:
             with self._applying:
-                self._keep_distance(job)
+                self._keep_distance(job.tell)
                 if not self._stopping.is_set():
                     report = self._applier().apply(
-                        state, digest=digest, deployment_id=job.deployment_id, tell=job.tell
+                        state,
+                        digest=digest,
+                        deployment_id=job.deployment_id,
+                        tell=job.tell,
+                        confirm_within=within,
                     )
+                    if report.confirm_by:
+                        self.confirming.keep_time()
                     if report.outcome is not Outcome.REFUSED:
                         self._last_apply = time.monotonic()
         except Exception:
@@ -206,13 +243,13 @@ class Agent:
             for name in over[:-_KEPT_JOBS]:
                 del self._jobs[name]
 
-    def _keep_distance(self, job: Job) -> None:
+    def _keep_distance(self, tell: Tell) -> None:
         """Wait until the last apply is far enough away, and say so."""
         wait = self._last_apply + self.config.spacing - time.monotonic()
         if wait <= 0:
             return
         event = StepEvent(0, "waiting", "", protocol.StepStatus.RUNNING, "", round(wait * 1000), {})
-        job.tell(event)
+        tell(event)
         self._stopping.wait(wait)
 
     def _applier(self) -> Applier:
@@ -322,52 +359,3 @@ def _elsewhere(item: Expectation) -> Seen:
 
 def _log_step(event: StepEvent) -> None:
     logger.info("%s %s %s", event.code, event.subject, event.status)
-
-
-def _read_state(request: Request) -> DesiredState:
-    value = request.params.get("state")
-    if not isinstance(value, dict):
-        raise AgentError.because("agent.message_unreadable")
-    try:
-        return DesiredState.from_dict(value)
-    except StateError as error:
-        raise AgentError.because("agent.state_unreadable", detail=str(error)) from None
-
-
-def _read_expectations(request: Request) -> list[Expectation]:
-    rows = request.params.get("expected")
-    if not isinstance(rows, list) or len(rows) > _MOST_EXPECTATIONS:
-        raise AgentError.because("agent.message_unreadable")
-    try:
-        expected = [Expectation.from_dict(row) for row in rows]
-    except (KeyError, TypeError, ValueError):
-        raise AgentError.because("agent.message_unreadable") from None
-    if not all(_can_be_asked(item) for item in expected):
-        raise AgentError.because("agent.message_unreadable")
-    return expected
-
-
-def _read_names(request: Request) -> list[str]:
-    names = request.params.get("names")
-    if not isinstance(names, list) or len(names) > _MOST_NAMES:
-        raise AgentError.because("agent.message_unreadable")
-    if not all(isinstance(name, str) and is_usable_san(name) for name in names):
-        raise AgentError.because("agent.message_unreadable")
-    return names
-
-
-def _can_be_asked(item: Expectation) -> bool:
-    """Tell whether the parts are of the types they claim: JSON carries anything."""
-    texts = (item.service, item.address, item.sni_name, item.key_algorithm)
-    is_text = all(isinstance(text, str) for text in texts)
-    is_port = isinstance(item.port, int) and 0 < item.port < 65536
-    if not (is_text and is_port and item.key_algorithm in {"", *KeyAlgorithm}):
-        return False
-    return item.service in SERVICES and is_address(item.address)
-
-
-def _text(request: Request, name: str) -> str:
-    value = request.params.get(name)
-    if not isinstance(value, str):
-        raise AgentError.because("agent.message_unreadable")
-    return value

@@ -44,6 +44,7 @@ VERBS: dict[str, Promise] = {
     "deployment.requested": _("asked to apply"),
     "deployment.succeeded": _("applied and proved"),
     "deployment.rolled_back": _("took back"),
+    "deployment.confirmed": _("confirmed"),
     "deployment.failed": _("could not complete"),
     "deployment.refused": _("refused"),
     "state.restored": _("went back to the state of"),

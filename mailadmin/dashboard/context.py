@@ -9,13 +9,15 @@ from django.utils import timezone
 
 from mailadmin.accounts.roles import is_administrator, may_change, may_export_keys
 from mailadmin.dashboard.health import Health, read_health
+from mailadmin.deployments.models import Deployment
+from mailadmin.deployments.selectors import awaiting_deployment
 from mailadmin.listeners.selectors import pending_changes
 from mailadmin.servers.models import MailServer
 from mailadmin.servers.selectors import current_server
 
 
 class Frame:
-    """The mail server, what is pending on it, and how it is; six queries when all is asked for."""
+    """The mail server, what is pending or on trial, how it is; seven queries for all of it."""
 
     def __init__(self, *, is_known: bool) -> None:
         """``is_known``: somebody is logged in. Nobody else is told anything."""
@@ -30,6 +32,11 @@ class Frame:
     def pending_count(self) -> int:
         """Return how many changes are not applied yet."""
         return len(pending_changes(self.server)) if self.server else 0
+
+    @cached_property
+    def awaiting(self) -> Deployment | None:
+        """Return the deployment that is taken back unless it is confirmed."""
+        return awaiting_deployment(self.server) if self.server else None
 
     @cached_property
     def health(self) -> Health | None:

@@ -9,12 +9,20 @@ from django.core.management.base import CommandError
 from django.utils.translation import gettext as _
 
 from mailadmin.audit.actors import Actor
+from mailadmin.audit.request_id import draw_request_id, request_id_set
 from mailadmin.deployments.models import Deployment, DeploymentStep, Plan
+from mailadmin.deployments.selectors import find_deployment
 from mailadmin.deployments.sentences import say_problem, say_step
-from mailadmin.deployments.services import request_plan
-from mailadmin.deployments.waiting import WaitedTooLongError, wait_for_plan
+from mailadmin.deployments.services import decide_deployment, request_plan
+from mailadmin.deployments.waiting import (
+    WaitedTooLongError,
+    wait_for_plan,
+    wait_until_settled,
+)
+from mailadmin.listeners.command_line import require_server
 from mailadmin.listeners.selectors import pending_changes
 from mailadmin.listeners.sentences import say_change
+from mailadmin.pki.problems import Problem
 from mailadmin.servers.errors import ChangeRefusedError
 from mailadmin.servers.models import MailServer
 
@@ -69,17 +77,67 @@ def step_teller(write: Callable[[str], object]) -> Callable[[DeploymentStep], No
 
 def tell_outcome(deployment: Deployment) -> str:
     """Return how a deployment ended, in one sentence."""
+    if deployment.is_awaiting:
+        return _tell_awaiting(deployment)
     if deployment.status == Deployment.Status.SUCCEEDED:
-        count = sum(1 for item in deployment.evidence if item.get("is_open"))
-        return _("Proven: deployment #%(number)s, %(count)d handshakes, after %(seconds).2f s.") % {
-            "number": deployment.number,
-            "count": count,
-            "seconds": (deployment.proof_ms or 0) / 1000,
-        }
+        return _tell_proven(deployment)
     reason = say_problem(deployment.failure) if deployment.failure else ""
     if deployment.status == Deployment.Status.ROLLED_BACK:
         return _("Taken back: %(reason)s Mail runs as before (proven).") % {"reason": reason}
     return _("Failed: %(reason)s") % {"reason": reason}
+
+
+def _tell_proven(deployment: Deployment) -> str:
+    count = sum(1 for item in deployment.evidence if item.get("is_open"))
+    return _("Proven: deployment #%(number)s, %(count)d handshakes, after %(seconds).2f s.") % {
+        "number": deployment.number,
+        "count": count,
+        "seconds": (deployment.proof_ms or 0) / 1000,
+    }
+
+
+def _tell_awaiting(deployment: Deployment) -> str:
+    said = _(
+        "%(proven)s It is taken back at %(time)s unless it is confirmed: "
+        "manage.py deployment_confirm %(number)s"
+    )
+    return said % {
+        "proven": _tell_proven(deployment),
+        "time": deployment.confirm_by.isoformat(timespec="seconds")
+        if deployment.confirm_by
+        else "",
+        "number": deployment.number,
+    }
+
+
+def require_deployment(number: int) -> Deployment:
+    """Return the deployment of this number. Raises ``CommandError`` if there is none."""
+    deployment = find_deployment(require_server(), number)
+    if deployment is None:
+        raise CommandError(say_problem(Problem("deployment.unknown", params={"number": number})))
+    return deployment
+
+
+def settle(number: int, decision: Deployment.Decision, say: Callable[[str], object]) -> None:
+    """Have the agent told what was decided, and say how it ended once it has answered.
+
+    Raises ``CommandError`` if it ended otherwise, or nobody was there to tell it.
+    """
+    with request_id_set(draw_request_id()):
+        deployment = require_deployment(number)
+        try:
+            decide_deployment(actor=Actor.command_line(), deployment=deployment, decision=decision)
+            wait_until_settled(deployment)
+        except ChangeRefusedError as refused:
+            raise as_command_error(refused) from refused
+        except WaitedTooLongError as error:
+            raise CommandError(str(error)) from error
+    said = tell_outcome(deployment)
+    is_kept = deployment.status == Deployment.Status.SUCCEEDED
+    is_back = deployment.status == Deployment.Status.ROLLED_BACK
+    if not (is_kept if decision == Deployment.Decision.KEEP else is_back):
+        raise CommandError(said)
+    say(_("Kept. %(said)s") % {"said": said} if is_kept else said)
 
 
 def as_command_error(refused: ChangeRefusedError) -> CommandError:

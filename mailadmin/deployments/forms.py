@@ -14,6 +14,19 @@ class ApplyForm(forms.Form):
 
     plan = forms.IntegerField(min_value=1, max_value=_LARGEST_KEY, widget=forms.HiddenInput)
     digest = forms.CharField(max_length=64, widget=forms.HiddenInput)
+    confirm_within = forms.TypedChoiceField(
+        label=_("Keep it only if I confirm within"),
+        choices=[
+            ("", _("no: keep it")),
+            ("5", _("5 minutes")),
+            ("10", _("10 minutes")),
+            ("30", _("30 minutes")),
+        ],
+        required=False,
+        coerce=int,
+        empty_value=None,
+        widget=forms.Select(attrs={"class": "form-select"}),
+    )
     reason = forms.CharField(
         label=_("Why (for the audit log)"),
         required=False,

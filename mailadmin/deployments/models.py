@@ -66,6 +66,12 @@ class Deployment(models.Model):
         APPLY = "apply"
         SWAP = "swap"
 
+    class Decision(models.TextChoices):
+        """What somebody said about a deployment that waits to be confirmed."""
+
+        KEEP = "keep"
+        TAKE_BACK = "take_back"
+
     server = models.ForeignKey(MailServer, on_delete=models.CASCADE, related_name="deployments")
     # Counts per server; what people call "generation 41".
     number = models.PositiveIntegerField()
@@ -98,6 +104,15 @@ class Deployment(models.Model):
     # Per listener and SNI name: what the last handshakes showed.
     evidence: models.JSONField[list[Json], list[Json]] = models.JSONField(default=list)
     proof_ms = models.PositiveIntegerField(null=True)
+    # For how long it was to wait to be confirmed; null: it just stays.
+    confirm_minutes = models.PositiveSmallIntegerField(null=True)
+    # When the agent takes it back unless it is confirmed; set with the proof.
+    confirm_by = models.DateTimeField(null=True)
+    confirmed_at = models.DateTimeField(null=True)
+    decision = models.CharField(max_length=10, choices=Decision.choices, blank=True)
+    decided_by: models.JSONField[Json, Json] = models.JSONField(default=dict)
+    # What was applied before, which is so again once it is taken back.
+    state_before: models.JSONField[Json | None, Json | None] = models.JSONField(null=True)
 
     class Meta:
         ordering: ClassVar = ["-number"]
@@ -120,6 +135,12 @@ class Deployment(models.Model):
     def is_finished(self) -> bool:
         """Tell whether nothing more will happen to it."""
         return self.status not in {self.Status.QUEUED, self.Status.RUNNING}
+
+    @property
+    def is_awaiting(self) -> bool:
+        """Tell whether it is proven, and taken back unless somebody confirms it."""
+        is_waiting = self.confirm_by is not None and self.confirmed_at is None
+        return is_waiting and self.status == self.Status.SUCCEEDED
 
 
 class DeploymentStep(models.Model):

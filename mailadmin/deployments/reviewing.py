@@ -38,6 +38,8 @@ class Review:
     problems: tuple[Problem, ...]
     plan: Plan | None
     under_way: Deployment | None
+    # What is on the host, and is taken back unless it is confirmed.
+    awaiting: Deployment | None
     is_anything_applied: bool
     # Whether the panel has ever written the host's files; before, they are as the admin left them.
     is_taken_over: bool
@@ -111,7 +113,8 @@ class Review:
     def may_be_applied(self) -> bool:
         """Tell whether Apply makes sense and nothing forbids it."""
         is_worth_it = bool(self.changes or self.files)
-        return self.is_ready and is_worth_it and not self.errors and self.under_way is None
+        is_free = self.under_way is None and self.awaiting is None
+        return self.is_ready and is_worth_it and not self.errors and is_free
 
 
 def read_review(server: MailServer, now: datetime) -> Review:
@@ -127,6 +130,7 @@ def read_review(server: MailServer, now: datetime) -> Review:
         problems=_worst_first(found),
         plan=plan,
         under_way=selectors.unfinished_deployment(server),
+        awaiting=selectors.awaiting_deployment(server),
         is_anything_applied=applied is not None,
         is_taken_over=selectors.has_ever_written(server),
         now=now,

@@ -31,11 +31,11 @@ def latest_plan(server: MailServer, state_digest: str) -> Plan | None:
     # One with a state of its own belongs to a deployment that is not the reviewer's.
     plans = server.plans.filter(state_digest=state_digest, created_at__gt=since)
     plans = plans.filter(state__isnull=True)
-    last_applied = server.deployments.order_by("-number").values_list("requested_at", flat=True)
-    last = last_applied.first()
+    last = server.deployments.order_by("-number").only("requested_at", "finished_at").first()
     if last is not None:
-        # After a deployment, whatever it did, the host is not what the plan was made for.
-        plans = plans.filter(created_at__gt=last)
+        # After a deployment, whatever it did, the host is not what the plan was made for; one that
+        # waited to be confirmed may have been taken back long after it was asked for.
+        plans = plans.filter(created_at__gt=last.finished_at or last.requested_at)
     return plans.order_by("-pk").first()
 
 
@@ -89,6 +89,17 @@ def unfinished_deployment(server: MailServer) -> Deployment | None:
     """Return the deployment that waits or runs."""
     unfinished = [Deployment.Status.QUEUED, Deployment.Status.RUNNING]
     return server.deployments.filter(status__in=unfinished).order_by("number").first()
+
+
+def awaiting_deployment(server: MailServer) -> Deployment | None:
+    """Return the deployment that is taken back unless it is confirmed."""
+    return awaiting_deployments().filter(server=server).order_by("number").first()
+
+
+def awaiting_deployments() -> QuerySet[Deployment]:
+    """Return the deployments of every server that are taken back unless they are confirmed."""
+    proven = Deployment.objects.filter(status=Deployment.Status.SUCCEEDED, confirmed_at=None)
+    return proven.exclude(confirm_by=None).select_related("server")
 
 
 def unfinished_swaps(server: MailServer) -> list[Deployment]:

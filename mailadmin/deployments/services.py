@@ -35,6 +35,8 @@ from mailadmin.servers.errors import ChangeRefusedError
 from mailadmin.servers.models import MailServer
 from mailadmin.servers.services import lock_server, register_server, set_default_certificate
 
+MOST_CONFIRM_MINUTES = 60
+
 
 @transaction.atomic
 def request_plan(*, actor: Actor, server: MailServer) -> Plan:
@@ -54,15 +56,22 @@ def request_plan(*, actor: Actor, server: MailServer) -> Plan:
 
 
 def request_deployment(
-    *, actor: Actor, server: MailServer, plan: Plan, reason: str = ""
+    *,
+    actor: Actor,
+    server: MailServer,
+    plan: Plan,
+    reason: str = "",
+    confirm_minutes: int | None = None,
 ) -> Deployment:
     """Queue the reviewed plan, exactly as it was reviewed.
 
+    With ``confirm_minutes`` (1 to 60) the agent takes it back by itself unless it is confirmed.
     Raises :class:`ChangeRefusedError` when the plan is not ready, forbids applying, or is no longer
-    what is wanted, and while another deployment is under way; the refusal is recorded.
+    what is wanted, and while another deployment is under way or waits to be confirmed; the refusal
+    is recorded.
     """
     try:
-        return _queue_deployment(actor, server, plan, reason)
+        return _queue_deployment(actor, server, plan, reason, confirm_minutes)
     except ChangeRefusedError as refused:
         # Outside the transaction that was rolled back: who tried, and why not, is kept.
         _record_refusal(actor, plan, refused, reason)
@@ -70,7 +79,12 @@ def request_deployment(
 
 
 @transaction.atomic
-def _queue_deployment(actor: Actor, server: MailServer, plan: Plan, reason: str) -> Deployment:
+def _queue_deployment(
+    actor: Actor, server: MailServer, plan: Plan, reason: str, confirm_minutes: int | None
+) -> Deployment:
+    if confirm_minutes is not None and confirm_minutes not in range(1, MOST_CONFIRM_MINUTES + 1):
+        params = {"most": MOST_CONFIRM_MINUTES}
+        raise ChangeRefusedError(Problem("confirm.minutes", params=params))
     server = lock_server(server)
     _refuse_unready(plan)
     state = desired_state(server)
@@ -81,10 +95,14 @@ def _queue_deployment(actor: Actor, server: MailServer, plan: Plan, reason: str)
         raise ChangeRefusedError(
             Problem("deployment.under_way", params={"number": under_way.number})
         )
+    awaiting = selectors.awaiting_deployment(server)
+    if awaiting:
+        raise ChangeRefusedError(Problem("deployment.awaiting", params={"number": awaiting.number}))
     deployment = Deployment.objects.create(
         server=server,
         number=next_number(server),
         kind=Deployment.Kind.APPLY,
+        confirm_minutes=confirm_minutes,
         restores=selectors.restored_deployment(server, state),
         plan=plan,
         plan_digest=plan.digest,
@@ -150,6 +168,28 @@ def _refuse_unready(plan: Plan) -> None:
     errors = [Problem.from_dict(item) for item in plan.problems if item["severity"] == "error"]
     if errors:
         raise ChangeRefusedError(*errors)
+
+
+@transaction.atomic
+def decide_deployment(*, actor: Actor, deployment: Deployment, decision: str) -> bool:
+    """Have the agent told that a deployment stays, or is to be taken back at once.
+
+    Returns False if it was to be kept and is kept already. How it ends is recorded when the agent
+    has answered. Raises :class:`ChangeRefusedError` if it does not wait (any more).
+    """
+    lock_server(deployment.server)
+    deployment.refresh_from_db()
+    if not deployment.is_awaiting:
+        is_kept = deployment.status == Deployment.Status.SUCCEEDED
+        if is_kept and decision == Deployment.Decision.KEEP:
+            return False
+        code = "confirm.kept" if is_kept else "confirm.too_late"
+        raise ChangeRefusedError(Problem(code, params={"number": deployment.number}))
+    deployment.decision = decision
+    deployment.decided_by = asdict(actor)
+    deployment.save(update_fields=["decision", "decided_by"])
+    transaction.on_commit(lambda: tasks.send(tasks.settle_deployment, deployment.pk))
+    return True
 
 
 @transaction.atomic

@@ -13,7 +13,7 @@ from kombu.exceptions import OperationalError
 
 from mailadmin.audit.request_id import draw_request_id, request_id_set
 from mailadmin.certificates.sealed_uploads import drop_expired_uploads
-from mailadmin.deployments import runner
+from mailadmin.deployments import runner, selectors
 from mailadmin.deployments.models import Deployment, Plan, ProbeRun
 from mailadmin.servers.models import MailServer
 
@@ -49,6 +49,20 @@ def run_deployment(deployment_id: int) -> None:
 
 
 @shared_task
+def settle_deployment(deployment_id: int) -> None:
+    """See to a deployment that waits to be confirmed; when that is over, others have their turn."""
+    with request_id_set(_request_id(Deployment, deployment_id)):
+        deployment = runner.settle_deployment(deployment_id)
+    if deployment is None:
+        return
+    if deployment.status != Deployment.Status.SUCCEEDED:
+        _look_at(deployment.server)
+    waiting = selectors.unfinished_deployment(deployment.server)
+    if waiting is not None:
+        send(run_deployment, waiting.pk)
+
+
+@shared_task
 def run_probe(run_id: int) -> None:
     """Do a look."""
     with request_id_set(_request_id(ProbeRun, run_id)):
@@ -59,23 +73,30 @@ def run_probe(run_id: int) -> None:
 def probe_all_servers() -> None:
     """Look at every server, because nobody asked for a while."""
     for server in MailServer.objects.all():
-        run = ProbeRun.objects.create(
-            server=server,
-            trigger=ProbeRun.Trigger.BEAT,
-            requested_by="beat",
-            request_id=draw_request_id(),
-        )
-        send(run_probe, run.pk)
+        _look_at(server)
+
+
+def _look_at(server: MailServer) -> None:
+    run = ProbeRun.objects.create(
+        server=server,
+        trigger=ProbeRun.Trigger.BEAT,
+        requested_by="beat",
+        request_id=draw_request_id(),
+    )
+    send(run_probe, run.pk)
 
 
 @shared_task
 def resume_interrupted() -> None:
-    """Send again what a dead worker or a dead Redis left behind."""
+    """Send again what a dead worker or a dead Redis left behind, and ask about what waits."""
     before = timezone.now() - _STALE
     queued = Deployment.objects.filter(status=Deployment.Status.QUEUED, requested_at__lt=before)
     running = Deployment.objects.filter(status=Deployment.Status.RUNNING, heartbeat_at__lt=before)
     for deployment in [*running, *queued]:
         send(run_deployment, deployment.pk)
+    for deployment in selectors.awaiting_deployments():
+        # The agent may have taken it back; and what was decided may not have reached it.
+        send(settle_deployment, deployment.pk)
     waiting = ["queued", "running"]
     for plan in Plan.objects.filter(status__in=waiting, created_at__lt=before)[:20]:
         send(make_plan, plan.pk)

@@ -16,5 +16,8 @@ urlpatterns = [
     path("review/discard/", views.discard, name="discard"),
     path("<int:number>/", views.detail, name="detail"),
     path("<int:number>/steps/", views.steps, name="steps"),
+    path("<int:number>/awaiting/", views.awaiting, name="awaiting"),
+    path("<int:number>/confirm/", views.confirm, name="confirm"),
+    path("<int:number>/take-back/", views.take_back, name="take_back"),
     path("<int:number>/restore/", views.restore, name="restore"),
 ]

@@ -21,6 +21,7 @@ from mailadmin.deployments.models import Deployment, Plan
 from mailadmin.deployments.progress import read_progress
 from mailadmin.deployments.reviewing import Review, read_review
 from mailadmin.deployments.sentences import say_problem
+from mailadmin.deployments.sentences.outcomes import awaiting_stage
 from mailadmin.listeners.selectors import applied_state, desired_state, pending_changes
 from mailadmin.mailconf.plan import describe_changes
 from mailadmin.mailconf.state import DesiredState
@@ -93,6 +94,7 @@ def apply(request: HttpRequest) -> HttpResponse:
             server=server,
             plan=plan,
             reason=form.cleaned_data["reason"],
+            confirm_minutes=form.cleaned_data["confirm_within"],
         )
     except ChangeRefusedError as refused:
         return _refuse_apply(request, plan, refused)
@@ -195,6 +197,41 @@ def steps(request: HttpRequest, number: int) -> HttpResponse:
     if request.GET.get("seen") == context["progress"].signature:
         return HttpResponse(status=204)
     return render(request, "deployments/_progress.html", context)
+
+
+@require_safe
+def awaiting(request: HttpRequest, number: int) -> HttpResponse:
+    """Answer every page that counts down: how long still, or how it ended."""
+    deployment = _deployment_or_404(number)
+    if deployment.is_awaiting and request.GET.get("seen") == awaiting_stage(deployment):
+        # The script counts; swapping the buttons would take the focus from under a finger.
+        return HttpResponse(status=204)
+    return render(request, "deployments/_awaiting.html", {"settled": deployment})
+
+
+@change_required
+@require_POST
+def confirm(request: HttpRequest, number: int) -> HttpResponse:
+    """Have a deployment kept that is taken back otherwise."""
+    return _decide(request, number, Deployment.Decision.KEEP)
+
+
+@change_required
+@require_POST
+def take_back(request: HttpRequest, number: int) -> HttpResponse:
+    """Have a deployment taken back at once that waits to be confirmed."""
+    return _decide(request, number, Deployment.Decision.TAKE_BACK)
+
+
+def _decide(request: HttpRequest, number: int, decision: Deployment.Decision) -> HttpResponse:
+    deployment = _deployment_or_404(number)
+    try:
+        services.decide_deployment(
+            actor=Actor.from_request(request), deployment=deployment, decision=decision
+        )
+    except ChangeRefusedError as refused:
+        _say_refused(request, refused)
+    return redirect(deployment)
 
 
 @change_required

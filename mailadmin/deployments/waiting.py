@@ -52,14 +52,28 @@ def wait_for_deployment(
     return deployment
 
 
-def _wait(row: Plan | ProbeRun | Deployment, is_over: Callable[[], bool]) -> None:
+def wait_until_settled(deployment: Deployment) -> Deployment:
+    """Return the deployment when what was decided about it has reached the agent.
+
+    Raises :class:`WaitedTooLongError`.
+    """
+    _wait(deployment, lambda: not deployment.is_awaiting, is_queued=lambda: True)
+    return deployment
+
+
+def _wait(
+    row: Plan | ProbeRun | Deployment,
+    is_over: Callable[[], bool],
+    is_queued: Callable[[], bool] | None = None,
+) -> None:
+    is_queued = is_queued or (lambda: row.status == "queued")
     started = time.monotonic()
     while True:
         row.refresh_from_db()
         if is_over():
             return
         spent = time.monotonic() - started
-        if row.status == "queued" and spent > _UNTIL_TAKEN:
+        if is_queued() and spent > _UNTIL_TAKEN:
             raise WaitedTooLongError(
                 _(
                     "No worker has taken the work for %(seconds)d seconds. It stays queued. "

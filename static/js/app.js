@@ -171,6 +171,16 @@ function refreshTimes() {
 }
 setInterval(refreshTimes, 20000);
 
+// Counting down to when a deployment is taken back, from what the server said was left.
+function startCountdown(element) {
+  const end = performance.now() + Number(element.dataset.countdown) * 1000;
+  const timer = setInterval(() => {
+    const left = Math.max(0, Math.round((end - performance.now()) / 1000));
+    element.textContent = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, "0")}`;
+    if (!left || !element.isConnected) clearInterval(timer);
+  }, 1000);
+}
+
 // Sorting: the headers of <table data-sortable> that have data-sort become buttons. A row that
 // belongs to the one above (row-said, row-detail) stays below it. A table with an id keeps its order
 // when it is fetched anew.
@@ -257,6 +267,8 @@ document.addEventListener("htmx:afterOnLoad", (event) => {
 function enliven(scope) {
   showWhatNeedsScript(scope);
   for (const table of scope.querySelectorAll("table[data-sortable]")) makeSortable(table);
+  const counting = [...scope.querySelectorAll("[data-countdown]")];
+  for (const element of counting) startCountdown(element);
 }
 enliven(document);
 document.addEventListener("htmx:load", (event) => enliven(event.detail.elt));

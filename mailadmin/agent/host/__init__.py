@@ -12,6 +12,7 @@ from mailadmin.agent.host.ports import bind_problem, find_holder, is_mail_progra
 from mailadmin.agent.host.postfix import PostfixHost
 from mailadmin.agent.host.scratch import ScratchServer
 from mailadmin.agent.host.store import Store
+from mailadmin.agent.host.trial import TrialFile
 from mailadmin.agent.protocol import AgentError
 from mailadmin.mailconf import dovecot_settings, material, postfix
 from mailadmin.mailconf.dovecot_settings import DovecotSettings
@@ -70,6 +71,7 @@ class Host:
         self.dovecot = DovecotHost(config.dovecot)
         self.store = Store(config.state_dir)
         self.scratch = ScratchServer(config)
+        self.trial = TrialFile(config.state_dir)
 
     # Reading
 

@@ -6,6 +6,8 @@
     state_dir/live -> generations/0007
     state_dir/journal.json        while an apply is under way: what to put back
     state_dir/backup/             the files as they were, while an apply is under way
+    state_dir/trial.json          a deployment that is taken back unless it is confirmed
+    state_dir/set-aside/UUID/     what was edited by hand while that waited
     state_dir/host-keys/          keys that were on the host before the panel, and never leave it
     state_dir/results/UUID.json   how each deployment ended, for whoever asks again
     state_dir/lock                held by the agent that is running
@@ -17,7 +19,7 @@ import fcntl
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -70,15 +72,15 @@ class Journal:
         }
 
     @classmethod
-    def from_dict(cls, value: Mapping[str, Any], backup: Path) -> Self:
-        """Read the JSON form back, with the contents from ``backup``. Raises ``OSError``."""
+    def from_dict(cls, value: Mapping[str, Any], read: Callable[[str], bytes]) -> Self:
+        """Read the JSON form back; ``read`` gives a file's contents by its number."""
         return cls(
             deployment_id=value["deployment_id"],
             generation=value["generation"],
             files=tuple(
                 FileState(
                     Path(item["path"]),
-                    None if item["backup"] is None else (backup / item["backup"]).read_bytes(),
+                    None if item["backup"] is None else read(item["backup"]),
                     item["mode"],
                     item["uid"],
                     item["gid"],
@@ -214,7 +216,9 @@ class Store:
         except OSError as error:
             raise file_error("file.unreadable", self._journal, error) from None
         try:
-            return Journal.from_dict(json.loads(content), self._backup)
+            return Journal.from_dict(
+                json.loads(content), lambda name: (self._backup / name).read_bytes()
+            )
         except (OSError, ValueError, KeyError, TypeError):
             # Never guess: without the journal nobody knows what to put back.
             raise AgentError.because("agent.journal_unreadable", str(self._journal)) from None

@@ -7,6 +7,7 @@ from mailadmin.deployments.runner.challenges import (
     present_challenge,
     withdraw_challenge,
 )
+from mailadmin.deployments.runner.confirming import settle_deployment
 from mailadmin.deployments.runner.planning import run_plan
 from mailadmin.deployments.runner.probing import run_probe
 from mailadmin.deployments.runner.registering import HostReport, look_at_host
@@ -22,5 +23,6 @@ __all__ = [
     "run_deployment",
     "run_plan",
     "run_probe",
+    "settle_deployment",
     "withdraw_challenge",
 ]

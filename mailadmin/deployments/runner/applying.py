@@ -22,6 +22,7 @@ from mailadmin.deployments.models import Deployment, DeploymentStep
 from mailadmin.deployments.runner.asking import agent_of, with_material
 from mailadmin.deployments.runner.probing import record_look
 from mailadmin.deployments.runner.swapping import plan_swap, want_what_was_swapped
+from mailadmin.deployments.selectors import awaiting_deployments
 from mailadmin.mailconf import proof
 from mailadmin.mailconf.state import DesiredState
 from mailadmin.pki.problems import Problem
@@ -33,7 +34,7 @@ _UNREACHABLE = frozenset({"agent.unreachable", "agent.hung_up", "agent.silent"})
 # A restarted agent first undoes what it left half done, which it proves for up to 8 seconds.
 _PATIENCE = 45.0
 _PAUSE = 1.0
-_STATUS = {
+STATUSES = {
     Outcome.SUCCEEDED: Deployment.Status.SUCCEEDED,
     Outcome.ROLLED_BACK: Deployment.Status.ROLLED_BACK,
     Outcome.REFUSED: Deployment.Status.FAILED,
@@ -48,7 +49,13 @@ _VERBS = {
 
 
 def run_deployment(deployment_id: int) -> bool:
-    """Run a deployment to its end; returns False if another one must end first."""
+    """Run a deployment to its end; returns False if another one must end first.
+
+    While one waits to be confirmed nothing is done either: that lasts up to an hour, and when it is
+    over the next is sent (``tasks.settle_deployment``, or beat).
+    """
+    if _is_another_awaiting(deployment_id):
+        return True
     if not _claim(deployment_id):
         return False
     deployment = Deployment.objects.select_related("server").get(pk=deployment_id)
@@ -84,6 +91,13 @@ def _claim(deployment_id: int) -> bool:
     return True
 
 
+def _is_another_awaiting(deployment_id: int) -> bool:
+    """Tell whether it has not begun, and one that is on trial comes before it."""
+    queued = Deployment.objects.filter(pk=deployment_id, status=Deployment.Status.QUEUED)
+    server_ids = queued.values_list("server_id", flat=True)
+    return awaiting_deployments().filter(server_id__in=server_ids).exists()
+
+
 def _must_wait(deployment_id: int) -> bool:
     """Tell whether a swap has another before it: it is planned for what that one leaves."""
     swap = Deployment.objects.filter(
@@ -105,7 +119,8 @@ def _follow(deployment: Deployment) -> ApplyReport:
             state,
             digest=deployment.plan_digest,
             deployment_id=str(deployment.uuid),
-            on_step=lambda event: _keep_step(deployment, event),
+            on_step=lambda event: keep_step(deployment, event),
+            confirm_within=deployment.confirm_minutes and deployment.confirm_minutes * 60,
         ),
     )
 
@@ -123,7 +138,8 @@ def _patiently(deployment: Deployment, ask: Callable[[], _Answer]) -> _Answer:
         time.sleep(_PAUSE)
 
 
-def _keep_step(deployment: Deployment, event: StepEvent) -> None:
+def keep_step(deployment: Deployment, event: StepEvent) -> None:
+    """Keep a step as the agent told it; the second telling replaces the first."""
     DeploymentStep.objects.update_or_create(
         deployment=deployment,
         position=event.position,
@@ -153,25 +169,37 @@ def _close(deployment: Deployment, report: ApplyReport) -> bool:
 
     Returns whether that was us.
     """
-    status = _STATUS[report.outcome]
+    status = STATUSES[report.outcome]
     closed = Deployment.objects.filter(pk=deployment.pk, status=Deployment.Status.RUNNING).update(
         status=status,
         finished_at=timezone.now(),
         failure=report.problem.as_dict() if report.problem else None,
         evidence=[item.as_dict() for item in report.evidence],
         proof_ms=report.proof_ms,
+        confirm_by=_confirm_by(report),
+        state_before=_applied_state(deployment) if report.confirm_by else None,
     )
     if not closed:
         return False
     for event in report.steps:
-        _keep_step(deployment, event)
+        keep_step(deployment, event)
     if status == Deployment.Status.SUCCEEDED:
         state = DesiredState.from_dict(deployment.state)
         # Pending changes are measured against this from now on.
         MailServer.objects.filter(pk=deployment.server_id).update(applied_state=state.as_dict())
         want_what_was_swapped(deployment)
-    _record(deployment, status, report)
+    record_outcome(deployment, status, report)
     return True
+
+
+def _confirm_by(report: ApplyReport) -> datetime | None:
+    is_awaited = report.confirm_by and report.outcome is Outcome.SUCCEEDED
+    return datetime.fromisoformat(report.confirm_by) if is_awaited else None
+
+
+def _applied_state(deployment: Deployment) -> dict[str, Any] | None:
+    rows = MailServer.objects.filter(pk=deployment.server_id)
+    return rows.values_list("applied_state", flat=True).get()
 
 
 def _keep_look(deployment: Deployment, report: ApplyReport) -> None:
@@ -186,9 +214,15 @@ def _keep_look(deployment: Deployment, report: ApplyReport) -> None:
         logger.exception("what deployment %s showed is not kept as a look", deployment.number)
 
 
-def _record(deployment: Deployment, status: Deployment.Status, report: ApplyReport) -> None:
+def record_outcome(
+    deployment: Deployment,
+    status: Deployment.Status,
+    report: ApplyReport,
+    actor: Actor | None = None,
+) -> None:
+    """Write the audit event; ``actor`` is whose doing it was, if not of who asked for it."""
     record_event(
-        actor=Actor(**deployment.actor),
+        actor=actor or Actor(**deployment.actor),
         verb=_VERBS[status],
         object_type="deployment",
         object_id=deployment.number,

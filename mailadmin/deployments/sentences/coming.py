@@ -16,6 +16,7 @@ COMING: dict[str, Promise] = {
     "reloaded": _("Reload %(daemon)s"),
     "proved": _("Prove every port by handshake"),
     "watched": _("Watch for two seconds"),
+    "set_aside": _("Keep a copy of %(subject)s, which was edited by hand meanwhile"),
     "restored": _("Put back every file, byte for byte"),
     "proved_as_before": _("Prove that every port shows what it showed before"),
 }
@@ -34,4 +35,4 @@ def say_coming(code: str, subject: str = "") -> str:
     sentence = COMING.get(code)
     if sentence is None:
         return f"{code} {subject}".strip()
-    return str(sentence) % {"daemon": _DAEMONS.get(subject, subject)}
+    return str(sentence) % {"daemon": _DAEMONS.get(subject, subject), "subject": subject}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC
 
+from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
@@ -35,6 +37,14 @@ _BACK = _(
     "Every file is what it was before, byte for byte, and every port shows what it showed before. "
     "Your changes are still pending: put right what the reason says, then review and apply again."
 )
+_BACK_UNCONFIRMED = _(
+    "Every file is what it was before, byte for byte, and every port shows what it showed before. "
+    "Your changes are pending again: if you still want them, review and apply again."
+)
+_ON_TRIAL = _(
+    "It is in effect now. The mail server takes it back by itself, whatever happens to the panel, "
+    "unless it is confirmed by then. Look whether everything works for you, then keep it."
+)
 _BACK_SWAP = _(
     "Every file is what it was before, byte for byte, and every port shows what it showed before: "
     "the old certificate is served, and is still the one that is wanted. What else is pending was "
@@ -48,6 +58,7 @@ _LOST = _(
     "The panel lost sight of the apply. The agent either ends it or takes it back by itself. "
     "Look at the overview now; when the agent answers again, review and apply once more."
 )
+_UNCONFIRMED = frozenset({"confirm.expired", "confirm.declined"})
 _LOST_CODES = frozenset({"agent.unreachable", "agent.hung_up", "agent.silent", "agent.broken"})
 
 
@@ -60,9 +71,18 @@ class Outcome:
     stands: str = ""
 
 
-def status_words(status: str) -> str:
-    """Return a status in one or two words."""
-    return str(STATUS_WORDS.get(status, status))
+def status_words(deployment: Deployment) -> str:
+    """Return how a deployment stands in one or two words."""
+    if deployment.is_awaiting:
+        return _now("awaiting confirmation")
+    return str(STATUS_WORDS.get(deployment.status, deployment.status))
+
+
+def status_state(deployment: Deployment) -> str:
+    """Return the colour of it."""
+    if deployment.is_awaiting:
+        return "attention"
+    return STATUS_STATES.get(deployment.status, "unknown")
 
 
 def say_outcome(deployment: Deployment, *, is_changed: bool) -> Outcome:
@@ -70,11 +90,15 @@ def say_outcome(deployment: Deployment, *, is_changed: bool) -> Outcome:
 
     ``is_changed``: whether the agent got as far as changing files (the step ``swapped``).
     """
+    if deployment.is_awaiting:
+        return Outcome("pending", _say_awaiting(deployment), str(_ON_TRIAL))
     if deployment.status == Status.SUCCEEDED:
         return Outcome("proven", _say_proven(deployment))
     if deployment.status == Status.ROLLED_BACK:
         said = _now("Taken back: %(reason)s Mail runs as before (proven).")
         back = _BACK_SWAP if deployment.kind == Deployment.Kind.SWAP else _BACK
+        if (deployment.failure or {}).get("code") in _UNCONFIRMED:
+            back = _BACK_UNCONFIRMED
         return Outcome("attention", said % {"reason": _reason(deployment)}, str(back))
     if deployment.status == Status.FAILED:
         return _say_failed(deployment, is_changed=is_changed)
@@ -94,6 +118,27 @@ def _say_proven(deployment: Deployment) -> str:
         "Proven on %(n)d listener in %(time)s.", "Proven on %(n)d listeners in %(time)s.", count
     )
     return said % {"n": count, "time": duration_words(deployment.proof_ms)}
+
+
+def seconds_left(deployment: Deployment) -> int:
+    """Return how many seconds are left to confirm it."""
+    if deployment.confirm_by is None:
+        return 0
+    return max(0, round((deployment.confirm_by - timezone.now()).total_seconds()))
+
+
+def awaiting_stage(deployment: Deployment) -> str:
+    """Return what is going on: nobody has decided yet, somebody has, or the time is over."""
+    return deployment.decision or ("open" if seconds_left(deployment) else "over")
+
+
+def _say_awaiting(deployment: Deployment) -> str:
+    said = _now("%(proven)s It is taken back at %(time)s UTC unless you confirm.")
+    until = deployment.confirm_by
+    return said % {
+        "proven": _say_proven(deployment),
+        "time": until.astimezone(UTC).strftime("%H:%M:%S") if until else "",
+    }
 
 
 def _say_failed(deployment: Deployment, *, is_changed: bool) -> Outcome:

@@ -175,6 +175,32 @@ PROBLEMS: dict[str, Promise] = {
     "deployment.under_way": _(
         "Deployment #%(number)s is still under way. Wait until it has ended, then apply."
     ),
+    "deployment.awaiting": _(
+        "Deployment #%(number)s waits to be confirmed. Keep it or take it back first, then apply."
+    ),
+    # to be confirmed
+    "confirm.expired": _("Nobody confirmed it within the time that was given (%(minutes)s min)."),
+    "confirm.declined": _("It was taken back on request instead of being confirmed."),
+    "confirm.awaiting": _(
+        "An earlier deployment is taken back in %(seconds)s seconds unless it is confirmed. "
+        "Nothing new was applied. Keep it or take it back first, then apply."
+    ),
+    "confirm.too_late": _(
+        "It is too late to confirm it: the time was over, and the mail server’s agent has taken it "
+        "back or is about to. Apply again if you want it."
+    ),
+    "confirm.kept": _(
+        "It does not wait to be confirmed (any more): it stays. To undo it, go back to an earlier "
+        "state."
+    ),
+    "confirm.another": _(
+        "Another deployment than this one waits to be confirmed. Nothing was changed."
+    ),
+    "confirm.unknown": _(
+        "The mail server’s agent knows nothing of this deployment, so it can neither be kept nor "
+        "taken back."
+    ),
+    "confirm.minutes": _("The time to confirm must be between 1 and %(most)s minutes."),
     "deployment.old_not_served": _(
         "The certificate that was to be replaced (%(fingerprint)s…) is served on no port any more. "
         "Nothing was changed. Choose on its page where the new one is to be used."

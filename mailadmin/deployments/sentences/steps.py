@@ -16,6 +16,7 @@ STEPS: dict[str, Promise] = {
     "reloaded": _("Reloaded %(daemon)s"),
     "proved": _("Proved every port by handshake"),
     "watched": _("Watched for two seconds: still proven"),
+    "set_aside": _("Kept a copy of %(subject)s, which was edited by hand meanwhile"),
     "restored": _("Put back every file, byte for byte"),
     "proved_as_before": _("Proved that every port shows what it showed before"),
 }

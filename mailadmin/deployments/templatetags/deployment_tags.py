@@ -81,11 +81,33 @@ def seconds_up(milliseconds: int | None) -> int:
     return -(-(milliseconds or 0) // 1000)
 
 
+@register.filter
+def time_left(deployment: Deployment) -> str:
+    """Return how long it can still be confirmed: ``4:12``; ``0:00`` once that is over."""
+    minutes, seconds = divmod(_seconds_left(deployment), 60)
+    return f"{minutes}:{seconds:02d}"
+
+
+@register.filter
+def seconds_left(deployment: Deployment) -> int:
+    """Return the same as a number, for the script that counts down."""
+    return _seconds_left(deployment)
+
+
+@register.filter
+def awaiting_stage(deployment: Deployment) -> str:
+    """Return which of the strip's sentences is shown, so that it is only sent again when not so."""
+    return outcomes.awaiting_stage(deployment)
+
+
+def _seconds_left(deployment: Deployment) -> int:
+    return outcomes.seconds_left(deployment)
+
+
 @register.simple_tag
 def deployment_status(deployment: Deployment) -> SafeString:
     """Draw how a deployment stands."""
-    state = outcomes.STATUS_STATES.get(deployment.status, "unknown")
-    return status(state, outcomes.status_words(deployment.status))
+    return status(outcomes.status_state(deployment), outcomes.status_words(deployment))
 
 
 @register.filter

@@ -16,10 +16,12 @@ from typing import Any
 
 from mailadmin.agent.apply import Applier
 from mailadmin.agent.config import AgentConfig
+from mailadmin.agent.deadline import Clock
 from mailadmin.agent.host import Found, Host, Rendered
 from mailadmin.agent.host.files import FileState
 from mailadmin.agent.host.scratch import ScratchServer
 from mailadmin.agent.host.store import Journal, Store
+from mailadmin.agent.host.trial import Trial, TrialFile
 from mailadmin.agent.planner import make_plan
 from mailadmin.agent.protocol import AgentError, ApplyReport, StepEvent
 from mailadmin.mailconf import dovecot_settings, main_cf, postfix
@@ -148,6 +150,45 @@ class FaultyStore(Store):
     def prune(self) -> None:
         self.faults.hit("store.prune")
         super().prune()
+
+
+class FaultyTrialFile(TrialFile):
+    """The real record of a trial, each deed of which can fail before or after it is done."""
+
+    def __init__(self, folder: Path, faults: Faults) -> None:
+        super().__init__(folder)
+        self.faults = faults
+
+    def keep(self, trial: Trial) -> None:
+        self.faults.hit("trial.keep")
+        super().keep(trial)
+        self.faults.hit("trial.kept")
+
+    def drop(self) -> None:
+        self.faults.hit("trial.drop")
+        super().drop()
+        self.faults.hit("trial.dropped")
+
+
+@dataclass
+class FakeClock:
+    """The clocks of the host: they go only when a test says so, and can be set."""
+
+    boot: str = "first boot"
+    since_boot: float = 1_000.0
+    wall: float = 1_800_000_000.0
+
+    @property
+    def clock(self) -> Clock:
+        return Clock(lambda: self.wall, lambda: self.since_boot, lambda: self.boot)
+
+    def pass_by(self, seconds: float) -> None:
+        self.since_boot += seconds
+        self.wall += seconds
+
+    def reboot(self, *, wall: float | None = None) -> None:
+        self.boot, self.since_boot = f"after {self.boot}", 5.0
+        self.wall = self.wall if wall is None else wall
 
 
 @dataclass
@@ -285,6 +326,7 @@ class FakeHost(Host):
         self.dovecot = FakeDovecot(machine, Daemon.DOVECOT)  # type: ignore[assignment]
         self.store = FaultyStore(machine.config.state_dir, machine.faults)
         self.scratch: FakeScratch = FakeScratch(machine)
+        self.trial = FaultyTrialFile(machine.config.state_dir, machine.faults)
 
     def port_problem(self, service: str, address: str, port: int) -> Problem | None:
         return self.machine.port_problem
@@ -341,6 +383,7 @@ class Machine:
         # Lets a test spoil what is seen: called with every answer of the probe.
         self.disturb: Callable[[Seen], Seen] = lambda seen: seen
         self.now = 0.0
+        self.clocks = FakeClock()
         self._wire: dict[Daemon, dict[tuple[str, int], Port]] = {}
         self._write_files()
         self.host = FakeHost(self)
@@ -423,7 +466,7 @@ class Machine:
     @property
     def applier(self) -> Applier:
         """An applier over this machine, with the machine's clock."""
-        return Applier(self.host, self.probe, self.tick, self.clock)
+        return Applier(self.host, self.probe, self.tick, self.clock, self.clocks.clock)
 
     def clock(self) -> float:
         """Return the fake time; every look takes a little."""
@@ -448,14 +491,22 @@ class Machine:
         )
 
     def apply(
-        self, state: DesiredState, deployment_id: str = "one", digest: str | None = None
+        self,
+        state: DesiredState,
+        deployment_id: str = "one",
+        digest: str | None = None,
+        confirm_within: int | None = None,
     ) -> ApplyReport:
         """Plan and apply; the told events are in :attr:`told`."""
         self.told: list[StepEvent] = []
         reviewed = digest if digest is not None else make_plan(state, self.host).digest
         self.faults.calls.clear()
         return self.applier.apply(
-            state, digest=reviewed, deployment_id=deployment_id, tell=self.told.append
+            state,
+            digest=reviewed,
+            deployment_id=deployment_id,
+            tell=self.told.append,
+            confirm_within=confirm_within,
         )
 
     def snapshot(self) -> dict[str, tuple[bytes | str, int]]:
@@ -473,6 +524,11 @@ class Machine:
     def generations(self) -> list[str]:
         """The folders with keys that are on the disk."""
         return sorted(path.name for path in (self.config.state_dir / "generations").iterdir())
+
+    @property
+    def has_trial(self) -> bool:
+        """Tell whether a deployment waits to be confirmed."""
+        return (self.config.state_dir / "trial.json").exists()
 
     @property
     def has_journal(self) -> bool:

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from mailadmin.agent.protocol import (
     AgentError,
     ApplyReport,
     Outcome,
     PlanReport,
+    Standing,
     StepEvent,
     StepStatus,
 )
 from mailadmin.audit.actors import Actor
 from mailadmin.deployments import tasks
-from mailadmin.deployments.runner import applying, planning, probing
+from mailadmin.deployments.runner import applying, confirming, planning, probing
 from mailadmin.mailconf.proof import Expectation, Seen, expectations
 from mailadmin.mailconf.state import DesiredState
-from mailadmin.pki.problems import Problem
+from mailadmin.pki.problems import Problem, Severity
 from mailadmin.servers.models import MailServer
 from tests.server_factories import make_server
 
@@ -55,6 +58,9 @@ class ScriptedAgent:
     plan_problems: tuple[Problem, ...] = ()
     errors: list[AgentError] = field(default_factory=list)
     also_seen: tuple[Seen, ...] = ()
+    confirm_within: int | None = None
+    standings: list[Standing] = field(default_factory=list)
+    decided: list[tuple[str, str]] = field(default_factory=list)
     before_answer: Callable[[], None] = lambda: None
 
     def plan(self, state: DesiredState) -> PlanReport:
@@ -70,14 +76,45 @@ class ScriptedAgent:
         digest: str,
         deployment_id: str,
         on_step: Callable[[StepEvent], None],
+        confirm_within: int | None = None,
     ) -> ApplyReport:
         self._fail_if_told()
+        self.confirm_within = confirm_within
         self.applied.append((state, digest, deployment_id))
         step = StepEvent(0, "planned", "", StepStatus.DONE, "2026-11-24T04:00:00+00:00", 12)
         on_step(step)
         self.before_answer()
         seen = (*as_wanted(expectations(state)), *self.also_seen)
-        return ApplyReport(self.outcome, (step,), seen, self.problem, 420, 3)
+        until = (
+            (timezone.now() + timedelta(seconds=confirm_within)).isoformat()
+            if confirm_within
+            else ""
+        )
+        report = ApplyReport(self.outcome, (step,), seen, self.problem, 420, 3, until)
+        self.standings.append(Standing(confirm_within, report))
+        return report
+
+    def confirm(self, deployment_id: str) -> None:
+        self._fail_if_told()
+        self.decided.append(("confirm", deployment_id))
+        self.standings.append(Standing(None, self.standings[-1].report))
+
+    def take_back(self, deployment_id: str, on_step: Callable[[StepEvent], None]) -> ApplyReport:
+        self._fail_if_told()
+        self.decided.append(("take_back", deployment_id))
+        return self.take_it_back("confirm.declined")
+
+    def standing(self, deployment_id: str) -> Standing:
+        self._fail_if_told()
+        return self.standings[-1]
+
+    def take_it_back(self, code: str, outcome: Outcome = Outcome.ROLLED_BACK) -> ApplyReport:
+        """Do what the agent does at the deadline, or when it is told to."""
+        step = StepEvent(1, "restored", "", StepStatus.DONE, "2026-11-24T04:05:00+00:00", 9)
+        problem = Problem(code, Severity.ERROR, params={"minutes": 5})
+        report = ApplyReport(outcome, (step,), (), problem)
+        self.standings.append(Standing(None, report))
+        return report
 
     def probe(self, expected: Sequence[Expectation]) -> list[Seen]:
         self._fail_if_told()
@@ -91,7 +128,7 @@ class ScriptedAgent:
 @pytest.fixture
 def agent(monkeypatch: pytest.MonkeyPatch) -> ScriptedAgent:
     scripted = ScriptedAgent()
-    for module in (planning, applying, probing):
+    for module in (planning, applying, probing, confirming):
         monkeypatch.setattr(module, "agent_of", lambda server: scripted)
     monkeypatch.setattr(applying.time, "sleep", lambda seconds: None)
     return scripted

@@ -28,7 +28,7 @@ _NOT_PROVEN_YET = 2
 
 
 class Command(BaseCommand):
-    """``manage.py apply [--wait] [--reason TEXT]``."""
+    """``manage.py apply [--wait] [--reason TEXT] [--confirm-within MINUTES]``."""
 
     help = (
         "Apply the pending changes to the mail server and prove them by handshakes, or take them "
@@ -39,11 +39,17 @@ class Command(BaseCommand):
         """Offer to wait, and to say why."""
         parser.add_argument("--wait", action="store_true", help="until it is proven or taken back")
         parser.add_argument("--reason", default="", help="why; goes to the audit log")
+        parser.add_argument(
+            "--confirm-within",
+            type=int,
+            metavar="MINUTES",
+            help="take it back unless it is confirmed within 1 to 60 minutes",
+        )
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Plan, queue, and follow to the end if asked to."""
         with request_id_set(draw_request_id()):
-            deployment = self.request(options["reason"])
+            deployment = self.request(options["reason"], options["confirm_within"])
         if not options["wait"]:
             self.stdout.write(
                 f"Deployment #{deployment.number} is queued and not proven yet. "
@@ -63,7 +69,7 @@ class Command(BaseCommand):
             raise CommandError(said)
         self.stdout.write(said)
 
-    def request(self, reason: str) -> Deployment:
+    def request(self, reason: str, confirm_minutes: int | None = None) -> Deployment:
         """Plan, say what changes, and queue it. Raises ``CommandError`` with the reasons."""
         server, actor = require_server(), Actor.command_line()
         plan = obtain_plan(actor, server)
@@ -73,6 +79,12 @@ class Command(BaseCommand):
         for line in tell_problems(plan.problems):
             self.stdout.write(line)
         try:
-            return request_deployment(actor=actor, server=server, plan=plan, reason=reason)
+            return request_deployment(
+                actor=actor,
+                server=server,
+                plan=plan,
+                reason=reason,
+                confirm_minutes=confirm_minutes,
+            )
         except ChangeRefusedError as refused:
             raise as_command_error(refused) from refused

@@ -1,0 +1,157 @@
+"""Keep the time of the deployment that waits to be confirmed; nothing of the panel is needed."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+
+from mailadmin.agent.host.trial import Trial
+from mailadmin.agent.protocol import AgentError, ApplyReport, Outcome, Standing, StepEvent
+from mailadmin.agent.steps import Tell
+from mailadmin.agent.trials import DECLINED, NOT_CONFIRMED, Trials
+from mailadmin.pki.problems import Problem
+
+logger = logging.getLogger(__name__)
+
+# A wait by the monotonic clock stands still while the machine sleeps; the deadline does not.
+_LOOK_AGAIN = 1.0
+_AFTER_A_FAULT = 30.0
+
+
+class Confirming:
+    """The timer of the agent, and what can be asked about the deployment that waits.
+
+    ``applying`` is held while anything of the daemons changes. ``keep_distance`` waits until the
+    last reload is far enough away; ``note_taken_back`` is told which deployment is no more.
+    """
+
+    def __init__(
+        self,
+        *,
+        trials: Callable[[], Trials],
+        applying: threading.Lock,
+        keep_distance: Callable[[Tell], None],
+        note_taken_back: Callable[[str], None],
+    ) -> None:
+        self._trials = trials
+        self._applying = applying
+        self._keep_distance = keep_distance
+        self._note_taken_back = note_taken_back
+        self._changed = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._is_stopping = False
+        self._is_changed = False
+
+    def take_up(self) -> None:
+        """Go on where a dead agent stopped, before anything is answered. Raises AgentError.
+
+        What ran out meanwhile, or was being taken back, is taken back now.
+        """
+        trial = self._trials().take_up()
+        if trial is None:
+            return
+        if self._trials().left(trial):
+            self.keep_time()
+        else:
+            self._take_back(trial, NOT_CONFIRMED, _log_step)
+
+    def keep_time(self) -> None:
+        """Watch the deadline from now on."""
+        with self._changed:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._watch, daemon=True)
+                self._thread.start()
+
+    def stop(self) -> None:
+        """Watch no longer: the agent ends, and the next one takes it up."""
+        with self._changed:
+            self._is_stopping = True
+            self._changed.notify_all()
+
+    def confirm(self, deployment_id: str) -> None:
+        """Let it stay. Raises :class:`AgentError` if it cannot."""
+        with self._applying:
+            self._trials().confirm(deployment_id)
+        with self._changed:
+            self._is_changed = True
+            self._changed.notify_all()
+
+    def take_back(self, deployment_id: str, tell: Tell) -> ApplyReport:
+        """Take it back at once, or say how that went. Raises :class:`AgentError`."""
+        with self._applying:
+            trial = self._trials().find()
+            if trial is None:
+                return self._report_of(deployment_id)
+            if trial.deployment_id != deployment_id:
+                raise AgentError.because("confirm.another")
+            self._keep_distance(_silent)
+            return self._take_back(trial, DECLINED, tell)
+
+    def standing(self, deployment_id: str) -> Standing:
+        """Return where it stands. Raises :class:`AgentError` if nobody knows it."""
+        return self._trials().standing(deployment_id)
+
+    def _report_of(self, deployment_id: str) -> ApplyReport:
+        report = self._trials().standing(deployment_id).report
+        if report is None or report.outcome is Outcome.SUCCEEDED:
+            raise AgentError.because("confirm.kept")
+        return report
+
+    def _watch(self) -> None:
+        """Wait for the deadline; ends when nothing waits any more."""
+        while (pause := self._look()) is not None:
+            self._wait(pause)
+
+    def _look(self) -> float | None:
+        """Take back what ran out; returns in how many seconds to look again, None: never."""
+        with self._applying:
+            pause: float | None = None
+            try:
+                pause = self._end_if_due()
+            except Exception:
+                # An unreadable disk may be readable again, and the deadline is still ours to keep.
+                logger.exception("the deployment that waits to be confirmed")
+                pause = _AFTER_A_FAULT
+            if pause is None:
+                with self._changed:
+                    self._thread = None
+            return pause
+
+    def _end_if_due(self) -> float | None:
+        trials = self._trials()
+        trial = None if self._is_stopping else trials.find()
+        # One that could not be taken back with proof is tried again at the next start or apply,
+        # as with the journal: meanwhile somebody may be at work by hand.
+        if trial is None or trial.ending is not None:
+            return None
+        left = trials.left(trial)
+        if left:
+            return left
+        self._take_back(trial, NOT_CONFIRMED, _log_step)
+        return None
+
+    def _wait(self, seconds: float) -> None:
+        """Wait so long by the clock that goes on while the machine sleeps, or until a change."""
+        since_boot = self._trials().clock.since_boot
+        until = since_boot() + seconds
+        with self._changed:
+            while not self._is_stopping and not self._is_changed and since_boot() < until:
+                self._changed.wait(min(max(until - since_boot(), 0), _LOOK_AGAIN))
+            self._is_changed = False
+
+    def _take_back(self, trial: Trial, reason: Problem, tell: Tell) -> ApplyReport:
+        why = replace(reason, params={"minutes": max(1, round(trial.seconds / 60))})
+        report = self._trials().take_back(trial, why, tell)
+        self._note_taken_back(trial.deployment_id)
+        logger.warning("%s: %s is taken back: %s", reason.code, trial.deployment_id, report.outcome)
+        return report
+
+
+def _log_step(event: StepEvent) -> None:
+    logger.info("%s %s %s", event.code, event.subject, event.status)
+
+
+def _silent(_: StepEvent) -> None:
+    """Whoever asked knows that applies are kept apart; its number would be one of the apply's."""
