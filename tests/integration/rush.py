@@ -26,6 +26,9 @@ from django.db.models import Count  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
 from mailadmin.accounts.roles import Role  # noqa: E402
+from mailadmin.acme.models import AcmeCertificate, AcmeOrder  # noqa: E402
+from mailadmin.acme.runner.claiming import claimed, keep  # noqa: E402
+from mailadmin.acme.runner.inserting import insert_order  # noqa: E402
 from mailadmin.audit.models import AuditEvent  # noqa: E402
 from mailadmin.certificates.custody import open_key_pem, seal_key  # noqa: E402
 from mailadmin.certificates.models import Certificate, PrivateKey  # noqa: E402
@@ -48,6 +51,7 @@ from mailadmin.pki.keys import KeyKind, generate_key  # noqa: E402
 from mailadmin.servers.errors import ChangeRefusedError  # noqa: E402
 from mailadmin.servers.models import MailServer  # noqa: E402
 from mailadmin.servers.services import change_server, lock_server  # noqa: E402
+from tests.acme_factories import make_acme_certificate  # noqa: E402
 from tests.deployment_factories import make_deployment, make_plan  # noqa: E402
 from tests.factories import make_actor, make_user  # noqa: E402
 from tests.notification_factories import make_webhook  # noqa: E402
@@ -311,6 +315,41 @@ def notices(_number: int) -> list[dict[str, Any]]:
     twins = Notice.objects.values("code", "subject").annotate(n=Count("pk")).filter(n__gt=1)
     assert not twins.exists()
     return [row | {"uuid": str(row["uuid"])} for row in rows]
+
+
+# Orders at an authority
+
+
+@job
+def prepare_order(_number: int) -> int:
+    """Keep that a certificate is to be had; returns its key."""
+    return make_acme_certificate().pk
+
+
+@job
+def order_the_same(_number: int, wanted: int) -> int:
+    """Order it; returns how many orders this one made: one or none."""
+    row = AcmeCertificate.objects.select_related("account").get(pk=wanted)
+    made = insert_order(
+        actor=ACTOR,
+        acme_certificate=row,
+        account=row.account,
+        trigger=AcmeOrder.Trigger.DUE,
+        names=row.names,
+    )
+    return int(made is not None)
+
+
+@job
+def take_the_order(_number: int, wanted: int) -> int:
+    """Take the order as a worker does and hold it for a moment; returns whether it was ours."""
+    order_id = AcmeOrder.objects.get(acme_certificate=wanted).pk
+    with claimed(order_id, timezone.now()) as order:
+        if order is None:
+            return 0
+        time.sleep(0.5)
+        keep(order, status=AcmeOrder.Status.RUNNING)
+        return 1
 
 
 # The conversation

@@ -158,3 +158,15 @@ def test_what_many_workers_see_at_once_is_told_once(
     received = [item.headers["X-Mailadmin-Delivery"] for item in receiver.received]
     assert sorted(received) == sorted(item["uuid"] for item in found)
     assert sum(results) == len(found)
+
+
+def test_of_many_who_order_the_same_certificate_one_orders_and_one_worker_takes_it(
+    rushers: Rushers,
+) -> None:
+    wanted = rushers.do_once("prepare_order")
+    made = rushers.do("order_the_same", wanted=wanted)
+    assert not failures(made)
+    assert sum(made) == 1
+    taken = rushers.do("take_the_order", wanted=wanted)
+    assert not failures(taken)
+    assert sum(taken) == 1
