@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from mailadmin.agent.deadline import Clock
+from mailadmin.agent.drift import Note, make_note
 from mailadmin.agent.faults import as_problem, attempt
 from mailadmin.agent.host import Host
 from mailadmin.agent.host.store import Journal
@@ -171,6 +172,18 @@ class Applier:
         folder = self.host.store.generation_folder(generation)
         sni_source = material.sni_map(plan.state, str(folder))
         self.host.write_generation(generation, plan.pem_files, sni_source, plan.found.map_type)
+        self.host.store.write_note(generation, self._note(plan, generation).as_dict())
+
+    def _note(self, plan: Plan, generation: int) -> Note:
+        """Return what this apply leaves on the host, for whoever compares later."""
+        return make_note(
+            generation,
+            plan.state,
+            plan.found.versions,
+            plan.rendered.postfix,
+            (plan.found.dropin.path.name, plan.rendered.dropin),
+            self.host.store.generation_files(generation),
+        )
 
     def _check(self, plan: Plan, generation: int, steps: Steps) -> None:
         staging = self.host.store.fresh_staging()

@@ -14,6 +14,7 @@ from mailadmin.agent.protocol import (
     AgentError,
     ApplyReport,
     ChallengeWay,
+    CheckReport,
     PlanReport,
     Request,
     Standing,
@@ -82,6 +83,10 @@ class AgentClient:
         rows = [item.as_dict() for item in expected]
         answer = self._ask(Verb.PROBE, {"expected": rows})
         return [Seen.from_dict(item) for item in answer["seen"]]
+
+    def check(self) -> CheckReport:
+        """Return how what the last apply left on the host stands now. Nothing is changed."""
+        return CheckReport.from_dict(self._ask(Verb.CHECK, {}))
 
     def present_challenge(
         self,

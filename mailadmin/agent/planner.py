@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from mailadmin.agent.drift import Drift, read_drift
 from mailadmin.agent.host import Found, Host, Rendered
 from mailadmin.agent.host.files import to_bytes
 from mailadmin.agent.host.ports import is_mail_program
 from mailadmin.agent.protocol import AgentError, PlanReport
 from mailadmin.mailconf import diff, dovecot, material, postfix, proof, rules
+from mailadmin.mailconf.material import paragraphs
 from mailadmin.mailconf.proof import Expectation
 from mailadmin.mailconf.services import Daemon
 from mailadmin.mailconf.state import (
@@ -49,6 +51,8 @@ class Plan:
     host_keys: dict[str, str]
     # What is open now: where to look after a rollback, and what must be closed if it is left.
     open_before: tuple[ListenerState, ...]
+    # What on the host is not what was applied last.
+    drift: Drift
 
     @property
     def digest(self) -> str:
@@ -60,6 +64,7 @@ class Plan:
         facts = {
             "state": self.state.digest,
             "generation": self.generation,
+            "certificates": _hash(self.manifest_before.encode()),
             "before": [
                 _hash(item.content or b"")
                 for item in (self.found.main_cf, self.found.master_cf, self.found.dropin)
@@ -91,13 +96,13 @@ class Plan:
     @property
     def has_pairs(self) -> bool:
         """Tell whether two certificates are served side by side anywhere, before or after."""
-        roles = _roles(self.manifest_before).keys() | _roles(self.manifest).keys()
+        roles = paragraphs(self.manifest_before).keys() | paragraphs(self.manifest).keys()
         return any(material.first_of(name) != name for name in roles)
 
     @property
     def host_names(self) -> tuple[str, ...]:
         """Return the names that have a certificate of their own, before or after; sorted."""
-        before = (material.host_name_of(name) for name in _roles(self.manifest_before))
+        before = (material.host_name_of(name) for name in paragraphs(self.manifest_before))
         after = (binding.host_name for binding in self.state.sni_bindings)
         return tuple(sorted({*before, *after} - {""}))
 
@@ -106,9 +111,14 @@ class Plan:
         """Return the daemons to be touched, Dovecot first: Postfix asks it about passwords."""
         is_material = self._changed_roles()
         changed: list[Daemon] = []
-        if self.is_dropin_changed or any(_is_dovecot_role(name) for name in is_material):
+        told = self.drift.daemons
+        is_file = {
+            Daemon.DOVECOT: self.is_dropin_changed or Daemon.DOVECOT in told,
+            Daemon.POSTFIX: self.is_postfix_changed or Daemon.POSTFIX in told,
+        }
+        if is_file[Daemon.DOVECOT] or any(_is_dovecot_role(name) for name in is_material):
             changed.append(Daemon.DOVECOT)
-        if self.is_postfix_changed or any(_is_postfix_role(name) for name in is_material):
+        if is_file[Daemon.POSTFIX] or any(_is_postfix_role(name) for name in is_material):
             changed.append(Daemon.POSTFIX)
         return tuple(changed)
 
@@ -128,7 +138,11 @@ class Plan:
         if self.found.dropin.content is None:
             return True
         before, after = self.found.dropin.text, self.rendered.dropin
-        return dovecot.reload_part(before) != dovecot.reload_part(after)
+        # An edited drop-in may not have been read yet: then Dovecot runs on the one applied.
+        note = self.drift.note
+        running = {before, note.parts.get(self.found.dropin.path.name, before) if note else before}
+        wanted = dovecot.reload_part(after)
+        return any(dovecot.reload_part(text) != wanted for text in running)
 
     def report(self) -> PlanReport:
         """Return what the panel shows: diffs without keys, problems, the digest."""
@@ -147,7 +161,7 @@ class Plan:
         )
 
     def _changed_roles(self) -> set[str]:
-        before, after = _roles(self.manifest_before), _roles(self.manifest)
+        before, after = paragraphs(self.manifest_before), paragraphs(self.manifest)
         return {
             name for name in before.keys() | after.keys() if before.get(name) != after.get(name)
         }
@@ -159,6 +173,7 @@ def make_plan(state: DesiredState, host: Host) -> Plan:
     What merely forbids applying is a problem of the plan, so that a reviewer sees all of it.
     """
     found = host.read()
+    drift = read_drift(host)
     generation = host.store.generation
     completed, problems = _complete_material(state, host, found)
     problems += rules.check_state(completed, datetime.now(UTC))
@@ -173,16 +188,18 @@ def make_plan(state: DesiredState, host: Host) -> Plan:
         rendered = _render(completed, found, live)
         problems += _host_problems(completed, host, found, open_before)
         problems += _session_problems(found, rendered)
+        problems += _overwritten(drift, found, rendered, completed)
     return Plan(
         state=completed,
         found=found,
         rendered=rendered,
         pem_files=_pem_files(completed),
-        manifest_before=_read_manifest(host),
+        manifest_before=drift.manifest if drift.note else _read_manifest(host),
         problems=tuple(sorted(problems, key=lambda item: list(Severity).index(item.severity))),
         generation=generation,
         host_keys=_host_keys(state, completed),
         open_before=open_before,
+        drift=drift,
     )
 
 
@@ -353,6 +370,26 @@ def _session_problems(found: Found, rendered: Rendered) -> list[Problem]:
     return []
 
 
+def _overwritten(
+    drift: Drift, found: Found, rendered: Rendered, state: DesiredState
+) -> list[Problem]:
+    """Warn of each piece that somebody changed and that this plan would change again."""
+    is_kept = {
+        "main.cf": rendered.postfix.main_cf == found.main_cf.text,
+        "master.cf": rendered.postfix.master_cf == found.master_cf.text,
+        found.dropin.path.name: to_bytes(rendered.dropin) == found.dropin.content,
+    }
+    for name, fingerprint in material.certificate_files(state).items():
+        piece = drift.drifted.get(name)
+        certificate = piece.certificate if piece else None
+        is_kept[name] = certificate is not None and certificate["fingerprint"] == fingerprint
+    return [
+        Problem("drift.overwritten", Severity.WARNING, name, {"file": name})
+        for name in drift.drifted
+        if not is_kept.get(name, False)
+    ]
+
+
 def _is_on_same_port(before: ListenerState, after: ListenerState) -> bool:
     """Tell whether a port stays open: the same, or one on every address in its place."""
     return before.port == after.port and after.address in {before.address, ANY_ADDRESS}
@@ -372,12 +409,6 @@ def _read_manifest(host: Host) -> str:
         return (host.store.live / material.MANIFEST).read_text(encoding="utf-8")
     except OSError:
         return ""
-
-
-def _roles(manifest: str) -> dict[str, str]:
-    """Return the paragraphs of a manifest by the file they are about."""
-    blocks = [block.strip() for block in manifest.split("\n\n")]
-    return {block.partition("\n")[0]: block for block in blocks if block}
 
 
 def _is_dovecot_role(name: str) -> bool:

@@ -32,6 +32,7 @@ class Verb(StrEnum):
     TAKE_BACK = "take_back"
     STANDING = "standing"
     PROBE = "probe"
+    CHECK = "check"
     PRESENT_CHALLENGE = "present_challenge"
     WITHDRAW_CHALLENGE = "withdraw_challenge"
     REHEARSE = "rehearse"
@@ -143,6 +144,93 @@ class PlanReport:
             problems=tuple(Problem.from_dict(item) for item in value["problems"]),
             versions=value["versions"],
         )
+
+
+class PieceStatus(StrEnum):
+    """How something that an apply left on the host stands now."""
+
+    AS_APPLIED = "as_applied"
+    CHANGED = "changed"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One thing the panel answers for: its part of a file, or a file of certificates.
+
+    ``lines`` is a redacted diff from what was applied to what is there; never key bytes.
+    ``certificate`` holds leaf and chain of a changed file whose key fits: public parts alone.
+    """
+
+    name: str
+    status: PieceStatus
+    digest: str = ""
+    # When the file was written last (ISO 8601) and whose it is; nobody knows who wrote it.
+    modified_at: str = ""
+    uid: int | None = None
+    lines: tuple[str, ...] = ()
+    certificate: Mapping[str, str] | None = None
+
+    @property
+    def is_drifted(self) -> bool:
+        """Tell whether it is not what was applied."""
+        return self.status is not PieceStatus.AS_APPLIED
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {
+            "name": self.name,
+            "status": str(self.status),
+            "digest": self.digest,
+            "modified_at": self.modified_at,
+            "uid": self.uid,
+            "lines": list(self.lines),
+            "certificate": dict(self.certificate) if self.certificate else None,
+        }
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Self:
+        """Read the JSON form back."""
+        lines = tuple(value["lines"])
+        return cls(**{**value, "status": PieceStatus(value["status"]), "lines": lines})
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """How what the last apply left on the host stands now.
+
+    ``is_noted``: whether it is known what that was; agents of before took no note. ``listeners``
+    are those that the changed files ask for now, as in a state.
+    """
+
+    is_noted: bool
+    generation: int
+    versions: Mapping[str, str]
+    versions_applied: Mapping[str, str]
+    pieces: tuple[Piece, ...]
+    listeners: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def drifted(self) -> tuple[Piece, ...]:
+        """Return the pieces that are not what was applied."""
+        return tuple(item for item in self.pieces if item.is_drifted)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {
+            "is_noted": self.is_noted,
+            "generation": self.generation,
+            "versions": dict(self.versions),
+            "versions_applied": dict(self.versions_applied),
+            "pieces": [item.as_dict() for item in self.pieces],
+            "listeners": [dict(item) for item in self.listeners],
+        }
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Self:
+        """Read the JSON form back."""
+        pieces = tuple(Piece.from_dict(item) for item in value["pieces"])
+        return cls(**{**value, "pieces": pieces, "listeners": tuple(value["listeners"])})
 
 
 @dataclass(frozen=True, slots=True)

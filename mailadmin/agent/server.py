@@ -18,6 +18,7 @@ from mailadmin.agent.apply import Applier
 from mailadmin.agent.challenges import Challenge, Challenges, read_token
 from mailadmin.agent.config import AgentConfig
 from mailadmin.agent.confirming import Confirming
+from mailadmin.agent.drift import check
 from mailadmin.agent.host import Host
 from mailadmin.agent.host.ports import is_local_address
 from mailadmin.agent.observing import observe
@@ -26,6 +27,7 @@ from mailadmin.agent.probe import probe_all
 from mailadmin.agent.protocol import (
     AgentError,
     ApplyReport,
+    CheckReport,
     Outcome,
     Request,
     StepEvent,
@@ -143,6 +145,8 @@ class Agent:
                 return make_plan(read_state(request), self.host).report().as_dict()
             case Verb.PROBE:
                 return {"seen": [item.as_dict() for item in _look(read_expectations(request))]}
+            case Verb.CHECK:
+                return self._check().as_dict()
             case Verb.APPLY:
                 return self._apply(request, send).as_dict()
             case Verb.CONFIRM | Verb.TAKE_BACK | Verb.STANDING:
@@ -155,6 +159,15 @@ class Agent:
             case Verb.REHEARSE:
                 asked = (read_state(request), read_names(request))
                 return {"seen": [item.as_dict() for item in self._rehearse(*asked)]}
+
+    def _check(self) -> CheckReport:
+        """Compare the host with what was applied, unless that is being changed just now."""
+        generation = self.host.store.generation
+        report = check(self.host)
+        # Not the lock: whoever rehearses or applies meanwhile is not to be kept waiting by a look.
+        if self._applying.locked() or self.host.store.generation != generation:
+            raise AgentError.because("drift.apply_under_way")
+        return report
 
     def _rehearse(self, state: DesiredState, names: Sequence[str]) -> list[Seen]:
         """Rehearse, if neither another rehearsal nor an apply is under way; an apply that is asked

@@ -11,6 +11,7 @@ from django.utils.translation import ngettext
 
 from mailadmin.dashboard.matrix import Matrix, Row
 from mailadmin.dashboard.sentences import say_in_clear
+from mailadmin.deployments.sentences.drift import say_drift, say_upgrade
 from mailadmin.mailconf.services import TlsMode
 from mailadmin.pki.names import both_forms, is_covered
 
@@ -26,7 +27,15 @@ class Advice:
 
 def find_advice(matrix: Matrix) -> list[Advice]:
     """Return what could be better with what is applied, the most pressing first."""
-    return [*_in_clear(matrix), *_self_signed(matrix), *_uncovered(matrix)]
+    return [*_drifted(matrix), *_in_clear(matrix), *_self_signed(matrix), *_uncovered(matrix)]
+
+
+def _drifted(matrix: Matrix) -> Iterator[Advice]:
+    """What was changed outside the panel, unless somebody decided to leave it, and upgrades."""
+    if matrix.upgrade:
+        yield Advice(say_upgrade(matrix.upgrade), _("Review"), reverse("deployments:review"))
+    if matrix.drift and not matrix.drift.is_left:
+        yield Advice(say_drift(matrix.drift), _("Decide…"), reverse("deployments:drift"))
 
 
 def _in_clear(matrix: Matrix) -> Iterator[Advice]:

@@ -7,8 +7,9 @@ from datetime import datetime
 
 from mailadmin.dashboard.looks import Looks, read_looks
 from mailadmin.deployments import selectors
+from mailadmin.deployments.drift import Upgrade, open_drift, open_upgrade
 from mailadmin.deployments.matrix import ServedListener, read_served
-from mailadmin.deployments.models import ProbeRun
+from mailadmin.deployments.models import Drift, ProbeRun
 from mailadmin.listeners.selectors import applied_state, changes_between, desired_state
 from mailadmin.mailconf.plan import Change
 from mailadmin.mailconf.services import TlsMode
@@ -91,6 +92,9 @@ class Matrix:
     desired: DesiredState
     rows: tuple[Row, ...]
     looks: Looks
+    # What on the host is not as it was applied, and what an upgrade asks for.
+    drift: Drift | None = None
+    upgrade: Upgrade | None = None
 
     @property
     def open_rows(self) -> list[Row]:
@@ -151,4 +155,6 @@ def read_matrix(server: MailServer, now: datetime) -> Matrix:
             for served in read_served(shown, looks.done)
         ),
         looks=looks,
+        drift=open_drift(server),
+        upgrade=open_upgrade(server),
     )

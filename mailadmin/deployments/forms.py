@@ -27,9 +27,21 @@ class ApplyForm(forms.Form):
         empty_value=None,
         widget=forms.Select(attrs={"class": "form-select"}),
     )
+    overwrite = forms.BooleanField(
+        label=_("Overwrite what was changed outside the panel, as shown above"),
+        required=False,
+        widget=forms.CheckboxInput(attrs={"class": "form-check-input", "required": True}),
+    )
     reason = forms.CharField(
         label=_("Why (for the audit log)"),
         required=False,
         max_length=300,
         widget=forms.TextInput(attrs={"autocomplete": "off", "class": "form-control"}),
     )
+
+
+class DriftForm(forms.Form):
+    """The drift as it was on the page, and why it is decided on."""
+
+    drift = forms.IntegerField(min_value=1, max_value=_LARGEST_KEY, widget=forms.HiddenInput)
+    reason = forms.CharField(required=False, max_length=300)

@@ -10,10 +10,12 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from mailadmin.deployments.drift import open_drift
 from mailadmin.deployments.evidence import PortEvidence, ShownCertificate, read_seen
-from mailadmin.deployments.models import Observation, ProbeRun
+from mailadmin.deployments.models import Drift, Observation, ProbeRun
 from mailadmin.deployments.selectors import observations_of
 from mailadmin.deployments.sentences import say_problem
+from mailadmin.deployments.sentences.drift import say_drift
 from mailadmin.listeners.sentences import key_words
 from mailadmin.mailconf.state import DesiredState, ListenerState
 from mailadmin.pki.problems import Problem
@@ -131,6 +133,24 @@ def as_json(
         "checked_at": run.finished_at.isoformat() if run.finished_at else None,
         "is_as_wanted": all(row.is_proven for row in rows),
         "listeners": [_row_json(state, row) for row in rows],
+        "versions": server.versions,
+        "drift": _drift_json(open_drift(server)),
+        "upgrade": server.upgrade,
+    }
+
+
+def _drift_json(drift: Drift | None) -> dict[str, Any] | None:
+    """Return what on the host is not as it was applied; None where all is."""
+    if drift is None:
+        return None
+    told = ("name", "status", "modified_at", "uid", "lines")
+    return {
+        "found_at": drift.found_at.isoformat(),
+        "message": say_drift(drift),
+        "is_left": drift.is_left,
+        "left_by": drift.left_by,
+        "left_reason": drift.left_reason,
+        "pieces": [{name: piece[name] for name in told} for piece in drift.pieces],
     }
 
 

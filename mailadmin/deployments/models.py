@@ -225,3 +225,43 @@ class Observation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.service} {self.address}:{self.port} {self.sni_name}"
+
+
+class Drift(models.Model):
+    """What of an applied state somebody changed on the host, from when it was found until it is
+    gone or becomes another one. ``digest`` tells one drift from the next.
+    """
+
+    server = models.ForeignKey(MailServer, on_delete=models.CASCADE, related_name="drifts")
+    digest = models.CharField(max_length=64)
+    # As the agent tells them: names, redacted diffs, public parts of certificates; never a key.
+    pieces: models.JSONField[list[Json], list[Json]] = models.JSONField(default=list)
+    # The listeners that the changed files ask for.
+    listeners: models.JSONField[list[Json], list[Json]] = models.JSONField(default=list)
+    found_at = models.DateTimeField()
+    seen_at = models.DateTimeField()
+    closed_at = models.DateTimeField(null=True, db_index=True)
+    # Who said that it may stay as it is, and why; asked again when it changes.
+    left_at = models.DateTimeField(null=True)
+    left_by = models.CharField(max_length=150, blank=True)
+    left_reason = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["server"], condition=Q(closed_at=None), name="one_open_drift_per_server"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"drift {self.pk} ({self.digest[:8]})"
+
+    @property
+    def is_left(self) -> bool:
+        """Tell whether somebody decided that it may stay."""
+        return self.left_at is not None
+
+    @property
+    def names(self) -> list[str]:
+        """Return what drifted: files, and files of certificates."""
+        return [str(piece["name"]) for piece in self.pieces]

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from mailadmin.deployments import selectors
+from mailadmin.deployments.drift import Upgrade, open_upgrade, overwritten_pieces
 from mailadmin.deployments.models import Deployment, Plan
 from mailadmin.listeners.selectors import applied_state, changes_between, desired_state
 from mailadmin.mailconf.plan import Change, Effect
@@ -44,6 +45,13 @@ class Review:
     # Whether the panel has ever written the host's files; before, they are as the admin left them.
     is_taken_over: bool
     now: datetime
+    # A daemon of another version than the files were rendered for.
+    upgrade: Upgrade | None = None
+
+    @property
+    def overwritten(self) -> list[str]:
+        """Return what was changed outside the panel and would be overwritten."""
+        return overwritten_pieces(self.plan) if self.plan and self.is_ready else []
 
     @property
     def groups(self) -> list[ChangeGroup]:
@@ -134,6 +142,7 @@ def read_review(server: MailServer, now: datetime) -> Review:
         is_anything_applied=applied is not None,
         is_taken_over=selectors.has_ever_written(server),
         now=now,
+        upgrade=open_upgrade(server),
     )
 
 

@@ -18,6 +18,7 @@ from mailadmin.certificates.pairing import pair_certificates
 from mailadmin.certificates.sentences import say
 from mailadmin.certificates.services import register_found_certificate
 from mailadmin.deployments import selectors, tasks
+from mailadmin.deployments.drift import overwritten_pieces
 from mailadmin.deployments.models import Deployment, Plan, ProbeRun
 from mailadmin.deployments.runner import HostReport, look_at_host
 from mailadmin.deployments.runner.swapping import Swap, swapped_state
@@ -62,16 +63,20 @@ def request_deployment(
     plan: Plan,
     reason: str = "",
     confirm_minutes: int | None = None,
+    may_overwrite: bool = False,
 ) -> Deployment:
     """Queue the reviewed plan, exactly as it was reviewed.
 
     With ``confirm_minutes`` (1 to 60) the agent takes it back by itself unless it is confirmed.
-    Raises :class:`ChangeRefusedError` when the plan is not ready, forbids applying, or is no longer
-    what is wanted, and while another deployment is under way or waits to be confirmed; the refusal
-    is recorded.
+    ``may_overwrite``: somebody saw which hand edits the plan overwrites, and said yes. Raises
+    :class:`ChangeRefusedError` without that where there are any; when the plan is not ready,
+    forbids applying, or is no longer what is wanted; and while another deployment is under way or
+    waits to be confirmed. The refusal is recorded.
     """
     try:
-        return _queue_deployment(actor, server, plan, reason, confirm_minutes)
+        return _queue_deployment(
+            actor, server, plan, reason, confirm_minutes, may_overwrite=may_overwrite
+        )
     except ChangeRefusedError as refused:
         # Outside the transaction that was rolled back: who tried, and why not, is kept.
         _record_refusal(actor, plan, refused, reason)
@@ -80,13 +85,23 @@ def request_deployment(
 
 @transaction.atomic
 def _queue_deployment(
-    actor: Actor, server: MailServer, plan: Plan, reason: str, confirm_minutes: int | None
+    actor: Actor,
+    server: MailServer,
+    plan: Plan,
+    reason: str,
+    confirm_minutes: int | None,
+    *,
+    may_overwrite: bool,
 ) -> Deployment:
     if confirm_minutes is not None and confirm_minutes not in range(1, MOST_CONFIRM_MINUTES + 1):
         params = {"most": MOST_CONFIRM_MINUTES}
         raise ChangeRefusedError(Problem("confirm.minutes", params=params))
     server = lock_server(server)
     _refuse_unready(plan)
+    overwritten = overwritten_pieces(plan)
+    if overwritten and not may_overwrite:
+        about = {"files": ", ".join(overwritten)}
+        raise ChangeRefusedError(Problem("drift.not_accepted", params=about))
     state = desired_state(server)
     if state.digest != plan.state_digest:
         raise ChangeRefusedError(Problem("plan.outdated"))
@@ -358,5 +373,9 @@ def _record_deployment(actor: Actor, deployment: Deployment, verb: str) -> None:
         object_id=deployment.number,
         object_label=f"#{deployment.number}",
         reason=deployment.reason,
-        after={"changes": deployment.changes, "plan": deployment.plan_digest},
+        after={
+            "changes": deployment.changes,
+            "plan": deployment.plan_digest,
+            "overwrites": overwritten_pieces(deployment.plan) if deployment.plan else [],
+        },
     )

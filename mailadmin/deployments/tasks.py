@@ -14,7 +14,7 @@ from kombu.exceptions import OperationalError
 from mailadmin.audit.request_id import draw_request_id, request_id_set
 from mailadmin.certificates.sealed_uploads import drop_expired_uploads
 from mailadmin.deployments import runner, selectors
-from mailadmin.deployments.models import Deployment, Plan, ProbeRun
+from mailadmin.deployments.models import Deployment, Drift, Plan, ProbeRun
 from mailadmin.servers.models import MailServer
 
 logger = logging.getLogger(__name__)
@@ -113,6 +113,7 @@ def drop_old_observations() -> None:
     before = timezone.now() - timedelta(days=settings.OBSERVATION_DAYS)
     ProbeRun.objects.filter(requested_at__lt=before).delete()
     Plan.objects.filter(created_at__lt=before, deployments=None).delete()
+    Drift.objects.filter(closed_at__lt=before).delete()
     drop_expired_uploads(now=timezone.now())
 
 

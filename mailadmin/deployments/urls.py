@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from mailadmin.deployments import views
+from mailadmin.deployments import drift_views, views
 
 app_name = "deployments"
 urlpatterns = [
@@ -14,6 +14,10 @@ urlpatterns = [
     path("review/plan/status/", views.plan_status, name="plan_status"),
     path("review/apply/", views.apply, name="apply"),
     path("review/discard/", views.discard, name="discard"),
+    path("drift/", drift_views.drift, name="drift"),
+    path("drift/take-over/", drift_views.take_over, name="drift_take_over"),
+    path("drift/restore/", drift_views.restore, name="drift_restore"),
+    path("drift/leave/", drift_views.leave, name="drift_leave"),
     path("<int:number>/", views.detail, name="detail"),
     path("<int:number>/steps/", views.steps, name="steps"),
     path("<int:number>/awaiting/", views.awaiting, name="awaiting"),

@@ -95,6 +95,7 @@ def apply(request: HttpRequest) -> HttpResponse:
             plan=plan,
             reason=form.cleaned_data["reason"],
             confirm_minutes=form.cleaned_data["confirm_within"],
+            may_overwrite=form.cleaned_data["overwrite"],
         )
     except ChangeRefusedError as refused:
         return _refuse_apply(request, plan, refused)

@@ -6,9 +6,9 @@ admin sees what happened and taking the panel off the host gives back the file a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-from mailadmin.mailconf.logical_lines import WHITE_SPACE, is_comment, split_lines
+from mailadmin.mailconf.logical_lines import WHITE_SPACE, is_comment, logical_lines, split_lines
 
 BEGIN = "# BEGIN mailadmin. Written by the panel: edits inside are overwritten by the next apply."
 END = "# END mailadmin"
@@ -35,6 +35,30 @@ def remove_block(text: str) -> str:
 def read_block(text: str) -> str:
     """Return what stands inside the block; empty if there is none."""
     return "".join(line for line, is_ours in _marked_lines(text) if is_ours and not _is_begin(line))
+
+
+def keep_own(text: str, is_own: Callable[[str], bool]) -> str:
+    """Return what a panel answers for: its block with both marks, and of the rest, in its place,
+    the logical lines that ``is_own`` says yes to, without the comments in them.
+    """
+    kept: list[str] = []
+    outside: list[str] = []
+    is_inside = False
+    for line in split_lines(text):
+        is_inside = is_inside or _is_begin(line)
+        if not is_inside:
+            outside.append(line)
+            continue
+        kept += _own_lines(outside, is_own)
+        outside = []
+        kept.append(line)
+        is_inside = _bare(line) != END
+    return "".join((*kept, *_own_lines(outside, is_own)))
+
+
+def _own_lines(lines: list[str], is_own: Callable[[str], bool]) -> list[str]:
+    logical = (item for item in logical_lines("".join(lines)) if is_own(item.text))
+    return [line for item in logical for line in item.lines if not is_comment(line)]
 
 
 def append_block(text: str, content: str) -> str:

@@ -33,12 +33,14 @@ class FileDiff:
         return {"name": self.name, "lines": list(self.lines)}
 
 
-def compare(name: str, before: str, after: str) -> FileDiff | None:
+def compare(
+    name: str, before: str, after: str, labels: tuple[str, str] = ("now", "wanted")
+) -> FileDiff | None:
     """Return the diff of a file, or None when it does not change."""
     if before == after:
         return None
     lines = difflib.unified_diff(
-        _shown_lines(before), _shown_lines(after), name, name, "now", "wanted", lineterm=""
+        _shown_lines(before), _shown_lines(after), name, name, *labels, lineterm=""
     )
     return FileDiff(name, tuple(lines))
 

@@ -122,6 +122,12 @@ def manifest(state: DesiredState) -> str:
     return "\n".join(blocks)
 
 
+def paragraphs(manifest: str) -> dict[str, str]:
+    """Return the paragraphs of a manifest by the file they are about."""
+    blocks = [block.strip() for block in manifest.split("\n\n")]
+    return {block.partition("\n")[0]: block for block in blocks if block}
+
+
 def _printable(name: str) -> str:
     """Return the name, with escapes for what would break the line or cannot be encoded."""
     return name if name.isprintable() else name.encode("unicode_escape").decode("ascii")

@@ -86,6 +86,23 @@ def tls_settings(state: DesiredState, *, live: str, map_type: str) -> dict[str, 
     return settings
 
 
+def read_owned(state: DesiredState, found: PostfixFiles) -> PostfixFiles:
+    """Return of both files what the panel answers for: its block, and whatever outside of it says
+    something about the same parameters, ports and addresses.
+    """
+    names = {*tls_settings(state, live="", map_type=""), *_REPLACED}
+    names |= set(_REPLACED_CERTIFICATES if state.default_certificate else ())
+    listeners = _postfix_listeners(state)
+    return PostfixFiles(
+        main_cf=block.keep_own(
+            found.main_cf, lambda line: not names.isdisjoint(main_cf.read_parameters(line))
+        ),
+        master_cf=block.keep_own(
+            found.master_cf, lambda line: any(_matching_entries(item, line) for item in listeners)
+        ),
+    )
+
+
 def service_options(state: DesiredState, listener: ListenerState, *, live: str) -> dict[str, str]:
     """Return the ``-o`` settings of one of our services."""
     options: dict[str, str] = {}

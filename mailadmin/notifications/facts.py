@@ -9,6 +9,7 @@ from typing import Any
 
 from mailadmin.acme.models import AcmeCertificate, AcmeOrder
 from mailadmin.certificates.models import Certificate
+from mailadmin.deployments.drift import open_drift
 from mailadmin.deployments.models import Deployment, Observation, ProbeRun
 from mailadmin.listeners.selectors import applied_state, desired_state
 from mailadmin.listeners.usage import UseKind, places_by_certificate
@@ -18,6 +19,7 @@ from mailadmin.notifications.findings import (
     CertificateUse,
     Facts,
     FailingRenewal,
+    HandEdit,
     PortTrouble,
     StoredCertificate,
 )
@@ -38,13 +40,20 @@ def read_facts(now: datetime) -> Facts:
     uses: dict[str, CertificateUse] = {}
     ports: list[PortTrouble] = []
     deployments: list[BadDeployment] = []
+    edits: list[HandEdit] = []
     for server in MailServer.objects.select_related("default_certificate").order_by("pk"):
         # The first server that uses a certificate speaks for it.
         uses = _uses_of(server) | uses
         ports += _port_troubles(server)
         deployments += _bad_deployments(server, now)
+        edits += _hand_edits(server)
     return Facts(
-        tuple(_certificates()), uses, tuple(ports), tuple(deployments), tuple(_failing_renewals())
+        certificates=tuple(_certificates()),
+        uses=uses,
+        ports=tuple(ports),
+        deployments=tuple(deployments),
+        renewals=tuple(_failing_renewals()),
+        edits=tuple(edits),
     )
 
 
@@ -169,6 +178,13 @@ def _trouble(server: MailServer, row: Observation, since_run: int) -> PortTroubl
         problem=row.problems[0],
         since_run=since_run,
     )
+
+
+def _hand_edits(server: MailServer) -> list[HandEdit]:
+    drift = open_drift(server)
+    if drift is None or drift.is_left:
+        return []
+    return [HandEdit(drift.pk, server.pk, server.host_name, tuple(drift.names))]
 
 
 def _bad_deployments(server: MailServer, now: datetime) -> list[BadDeployment]:

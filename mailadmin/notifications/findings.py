@@ -19,6 +19,7 @@ _NEAR = timedelta(days=3)
 _FAILURES = 3
 # What must be left of the whole lifetime, or somebody has to act today.
 _LAST_SHARE = 1 / 6
+_MOST_FILES = 5
 
 CODES_OF_STAGES = {
     Stage.RENEWAL: ("certificate.renewal_due", Severity.INFO),
@@ -118,6 +119,16 @@ class FailingRenewal:
 
 
 @dataclass(frozen=True, slots=True)
+class HandEdit:
+    """What somebody changed on a mail server outside the panel, and nobody decided to leave."""
+
+    pk: int
+    server_id: int
+    host_name: str
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Everything the judgement looks at."""
 
@@ -126,6 +137,7 @@ class Facts:
     ports: tuple[PortTrouble, ...] = ()
     deployments: tuple[BadDeployment, ...] = ()
     renewals: tuple[FailingRenewal, ...] = ()
+    edits: tuple[HandEdit, ...] = ()
 
 
 class Heirs:
@@ -183,6 +195,7 @@ def judge(facts: Facts, now: datetime) -> list[Finding]:
     found += [_judge_port(item) for item in facts.ports]
     found += [_judge_deployment(item) for item in facts.deployments]
     found += [finding for item in facts.renewals for finding in _judge_renewal(item, now)]
+    found += [_judge_edit(item) for item in facts.edits]
     return found
 
 
@@ -276,6 +289,19 @@ def _judge_port(item: PortTrouble) -> Finding:
             "problem": item.problem,
         },
         occurrence=str(item.since_run),
+        server_id=item.server_id,
+    )
+
+
+def _judge_edit(item: HandEdit) -> Finding:
+    shown = item.files[:_MOST_FILES]
+    more = ["…"] if len(item.files) > _MOST_FILES else []
+    return Finding(
+        code="server.drift",
+        subject=str(item.server_id),
+        severity=Severity.WARNING,
+        params={"host_name": item.host_name, "files": ", ".join([*shown, *more])},
+        occurrence=str(item.pk),
         server_id=item.server_id,
     )
 

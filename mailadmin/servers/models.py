@@ -24,6 +24,14 @@ class MailServer(models.Model):
     versions: models.JSONField[dict[str, Any], dict[str, Any]] = models.JSONField(
         default=dict, blank=True
     )
+    # Of those, what the files were last rendered for; empty where the agent does not know.
+    rendered_versions: models.JSONField[dict[str, Any], dict[str, Any]] = models.JSONField(
+        default=dict, blank=True
+    )
+    # What an upgrade since then asks for, as ``deployments.upgrades.Upgrade`` writes it.
+    upgrade: models.JSONField[dict[str, Any] | None, dict[str, Any] | None] = models.JSONField(
+        null=True, blank=True
+    )
     # The public snapshot of the last proven state; pending changes are measured against it.
     applied_state: models.JSONField[dict[str, Any], dict[str, Any]] = models.JSONField(
         default=dict, blank=True

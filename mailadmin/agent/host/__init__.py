@@ -90,6 +90,18 @@ class Host:
             dovecot=self.dovecot.read_settings(),
         )
 
+    def read_owned_files(self) -> tuple[FileState, FileState, FileState]:
+        """Return main.cf, master.cf and the drop-in, even where they are gone; asks no program.
+
+        Raises :class:`AgentError`.
+        """
+        paths = (self.postfix.paths.main_cf, self.postfix.paths.master_cf)
+        return FileState.read(paths[0]), FileState.read(paths[1]), self.dovecot.read_dropin()
+
+    def read_versions(self) -> dict[str, str]:
+        """Return the versions of the daemons, however their files are. Raises AgentError."""
+        return {"postfix": self.postfix.version(), "dovecot": self.dovecot.version()}
+
     def read_listeners(self, found: Found) -> list[ListenerState]:
         """Return the listeners as the daemons' files have them now."""
         return [

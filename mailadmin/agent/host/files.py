@@ -10,7 +10,7 @@ import shutil
 import stat
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -28,6 +28,8 @@ class FileState:
     mode: int = 0o644
     uid: int = 0
     gid: int = 0
+    # When it was written last, in seconds; whether it is the same file does not hang on that.
+    modified_at: float = field(default=0.0, compare=False)
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -37,7 +39,9 @@ class FileState:
         try:
             with real.open("rb") as file:
                 status = os.fstat(file.fileno())
-                return cls(real, file.read(), status.st_mode & 0o7777, status.st_uid, status.st_gid)
+                mode = status.st_mode & 0o7777
+                owner = (status.st_uid, status.st_gid)
+                return cls(real, file.read(), mode, *owner, status.st_mtime)
         except FileNotFoundError:
             return cls(real, None)
         except OSError as error:

@@ -42,6 +42,13 @@ class PostfixHost:
                 found[name.strip()] = value.strip()
         return found
 
+    def version(self) -> str:
+        """Return the version, for example ``3.7.11``; a broken main.cf is no matter (``-d``)."""
+        done = self._run("postconf", self.paths.config_directory, "-d", "-h", "mail_version")
+        if not done.is_ok:
+            raise AgentError.because("postfix.config_broken", words=done.words)
+        return done.output.strip()
+
     def read_files(self) -> tuple[FileState, FileState]:
         """Return main.cf and master.cf. Raises :class:`AgentError` if one is missing."""
         files = FileState.read(self.paths.main_cf), FileState.read(self.paths.master_cf)

@@ -3,6 +3,7 @@
 ::
 
     state_dir/generations/0007/   PEM files and SNI map, mode 0600, in a folder of mode 0700
+    state_dir/generations/0007/applied.json   what the apply of this generation leaves on the host
     state_dir/live -> generations/0007
     state_dir/journal.json        while an apply is under way: what to put back
     state_dir/backup/             the files as they were, while an apply is under way
@@ -37,6 +38,7 @@ from mailadmin.agent.host.files import (
 from mailadmin.agent.protocol import AgentError, ApplyReport
 from mailadmin.mailconf.proof import Expectation, Seen
 
+_NOTE = "applied.json"
 _KEPT_GENERATIONS = 5
 _KEPT_RESULTS = 200
 
@@ -159,6 +161,38 @@ class Store:
         folder = self.generation_folder(number)
         write_all(folder, files)
         return folder
+
+    def write_note(self, number: int, note: Mapping[str, Any]) -> None:
+        """Keep beside a generation what its apply leaves on the host. Raises :class:`AgentError`.
+
+        It comes and goes with the generation: one rename of ``live`` makes both true.
+        """
+        write_all(self.generation_folder(number), {_NOTE: json.dumps(note).encode()})
+
+    def read_note(self) -> dict[str, Any] | None:
+        """Return the note of the generation being served; None if there is none to be read.
+
+        With ``live`` gone it is that of the newest generation.
+        """
+        folder = self.live if self.live.is_dir() else self._newest_generation()
+        try:
+            note = json.loads((folder / _NOTE).read_bytes())
+        except (OSError, ValueError):
+            return None
+        return note if isinstance(note, dict) else None
+
+    def _newest_generation(self) -> Path:
+        numbers = [int(item.name) for item in self._generations.iterdir() if item.name.isdecimal()]
+        return self.generation_folder(max(numbers, default=0))
+
+    def read_served(self, name: str) -> FileState:
+        """Return a file of the generation being served. Raises :class:`AgentError`."""
+        return FileState.read(self.live / name)
+
+    def generation_files(self, number: int) -> dict[str, bytes]:
+        """Return every file of a generation but its note, keys included. Raises ``OSError``."""
+        paths = sorted(self.generation_folder(number).iterdir())
+        return {path.name: path.read_bytes() for path in paths if path.name != _NOTE}
 
     def drop_generation(self, number: int) -> None:
         """Remove the files of a generation that is not served, keys included."""

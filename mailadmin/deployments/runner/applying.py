@@ -20,6 +20,7 @@ from mailadmin.audit.actors import Actor
 from mailadmin.audit.services import record_event
 from mailadmin.deployments.models import Deployment, DeploymentStep
 from mailadmin.deployments.runner.asking import agent_of, with_material
+from mailadmin.deployments.runner.drifting import close_drift
 from mailadmin.deployments.runner.probing import record_look
 from mailadmin.deployments.runner.swapping import plan_swap, want_what_was_swapped
 from mailadmin.deployments.selectors import awaiting_deployments
@@ -187,6 +188,7 @@ def _close(deployment: Deployment, report: ApplyReport) -> bool:
         state = DesiredState.from_dict(deployment.state)
         # Pending changes are measured against this from now on.
         MailServer.objects.filter(pk=deployment.server_id).update(applied_state=state.as_dict())
+        close_drift(deployment.server_id)
         want_what_was_swapped(deployment)
     record_outcome(deployment, status, report)
     return True

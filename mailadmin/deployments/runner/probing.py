@@ -10,6 +10,7 @@ from django.utils import timezone
 from mailadmin.agent.protocol import AgentError
 from mailadmin.deployments.models import Observation, ProbeRun
 from mailadmin.deployments.runner.asking import agent_of
+from mailadmin.deployments.runner.drifting import check_host
 from mailadmin.listeners.selectors import applied_state, desired_state
 from mailadmin.mailconf import proof
 from mailadmin.mailconf.proof import Expectation, Seen
@@ -36,6 +37,7 @@ def run_probe(run_id: int) -> None:
         run.observations.all().delete()
         store_observations(run, expected, seen)
         _finish(run, ProbeRun.Status.DONE)
+    check_host(run.server)
 
 
 def expectations_of(server: MailServer) -> tuple[Expectation, ...]:

@@ -18,6 +18,7 @@ from mailadmin.agent.protocol import AgentError
 from mailadmin.audit.actors import Actor
 from mailadmin.certificates.models import Certificate
 from mailadmin.certificates.pairing import judge_beside
+from mailadmin.deployments.drift import overwritten_pieces
 from mailadmin.deployments.models import Deployment, Plan
 from mailadmin.deployments.runner.planning import run_plan
 from mailadmin.listeners.selectors import applied_state, certificate_material, changes_between
@@ -144,6 +145,10 @@ def _refuse_unready(plan: Plan) -> None:
     errors = [item for item in plan.problems if item["severity"] == "error"]
     if errors:
         raise AgentError(Problem.from_dict(errors[0]))
+    overwritten = overwritten_pieces(plan)
+    if overwritten:
+        # Nobody reviews a swap, so nobody can say that these edits may go.
+        raise AgentError.because("drift.would_overwrite", files=", ".join(overwritten))
 
 
 def want_what_was_swapped(deployment: Deployment) -> None:

@@ -323,6 +323,30 @@ PROBLEMS: dict[str, Promise] = {
     "probe.wrong_greeting": _(
         "%(who)s: what answers on %(place)s does not speak the protocol (“%(detail)s”)."
     ),
+    "drift.overwritten": _(
+        "%(file)s was changed outside the panel since the last apply, and applying overwrites that "
+        "change: the difference below shows it. To keep it, take it over on the Drift page first."
+    ),
+    "drift.not_accepted": _(
+        "Nothing was applied: it would overwrite what was changed outside the panel in %(files)s. "
+        "Read the difference, then tick that it may be overwritten."
+    ),
+    "drift.would_overwrite": _(
+        "Nothing was applied: it would overwrite what was changed outside the panel in %(files)s, "
+        "and nobody reviewed that. Take the change over or restore what was applied (Drift), then "
+        "it can be tried again."
+    ),
+    "drift.apply_under_way": _(
+        "The files were not compared with what was applied, because that is being changed just now."
+    ),
+    "drift.gone": _(
+        "Nothing was decided: the difference is gone, or is not the one that was on the page any "
+        "more. Read what it is now."
+    ),
+    "drift.not_understood": _(
+        "Nothing was taken over: the panel finds no port and no certificate in what was changed "
+        "that it could want. Restore what was applied, or leave it."
+    ),
     "probe.tls_failed": _("%(who)s: the TLS handshake on %(place)s fails (%(detail)s)."),
     "probe.starttls_missing": _(
         "%(who)s: STARTTLS is not offered on %(place)s, so mail would travel in clear."

@@ -13,8 +13,10 @@ from django.utils.translation import gettext_lazy as _lazy
 
 from mailadmin.accounts.templatetags.ui import status
 from mailadmin.deployments import sentences
-from mailadmin.deployments.models import Deployment
+from mailadmin.deployments.drift import Upgrade
+from mailadmin.deployments.models import Deployment, Drift
 from mailadmin.deployments.sentences import brief, coming, outcomes
+from mailadmin.deployments.sentences.drift import say_drift, say_upgrade
 from mailadmin.listeners.sentences import address_words, key_words, say_change, say_deed
 from mailadmin.mailconf.proof import Seen
 from mailadmin.pki.names import both_forms
@@ -67,6 +69,18 @@ def evidence_words(pair: tuple[str, int]) -> str:
     """Return one number of a step's evidence in words."""
     name, value = pair
     return _EVIDENCE_WORDS[name](value)
+
+
+@register.filter
+def drift_words(found: Drift) -> str:
+    """Return what drifted, in one sentence."""
+    return say_drift(found)
+
+
+@register.filter
+def upgrade_words(upgrade: Upgrade) -> str:
+    """Return what an upgrade asks for, in one sentence."""
+    return say_upgrade(upgrade)
 
 
 @register.filter

@@ -34,6 +34,7 @@ TITLES: dict[str, Promise] = {
     "deployment.taken_back": _("%(host_name)s: deployment #%(number)s was taken back"),
     "deployment.failed": _("%(host_name)s: deployment #%(number)s failed"),
     "acme.renewal_failing": _("%(label)s: %(authority)s issues no new certificate"),
+    "server.drift": _("%(host_name)s: files were changed outside the panel"),
 }
 SENTENCES: dict[str, Promise] = {
     "certificate.renewal_due": _(
@@ -80,6 +81,10 @@ SENTENCES: dict[str, Promise] = {
         "%(failures)s attempts in a row to get a certificate for %(label)s from %(authority)s "
         "failed. %(reason)s"
     ),
+    "server.drift": _(
+        "On %(host_name)s something is not as it was applied, because somebody or a program "
+        "changed it there: %(files)s."
+    ),
 }
 _LATE = ("certificate.ten_days", "certificate.three_days", "certificate.expired")
 _SERVED = _("It is in use on %(host_name)s: %(places)s.")
@@ -109,6 +114,10 @@ _TODO: dict[str, Promise] = {
     "acme.renewal_failing": _(
         "What to do: read on the page of the renewal what the authority found at each name, mend "
         "that, and order again there."
+    ),
+    "server.drift": _(
+        "What to do: read the difference (Overview, Drift) and take it over, restore what was "
+        "applied, or leave it."
     ),
 }
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mailadmin.agent.apply import Applier
-from mailadmin.agent.config import AgentConfig
+from mailadmin.agent.config import AgentConfig, PostfixPaths
 from mailadmin.agent.deadline import Clock
 from mailadmin.agent.host import Found, Host, Rendered
 from mailadmin.agent.host.files import FileState
@@ -219,10 +219,17 @@ class FakePostfix(FakeDaemon):
         return {
             **dict.fromkeys(names, "/nowhere"),
             "mail_owner": "root",
-            "mail_version": "3.7.11",
+            "mail_version": self.version(),
             "default_database_type": "hash",
             "inet_protocols": self.machine.inet_protocols,
         }
+
+    @property
+    def paths(self) -> PostfixPaths:
+        return self.machine.config.postfix
+
+    def version(self) -> str:
+        return self.machine.versions["postfix"]
 
     def read_files(self) -> tuple[FileState, FileState]:
         return FileState.read(self.machine.main_cf), FileState.read(self.machine.master_cf)
@@ -243,7 +250,7 @@ class FakeDovecot(FakeDaemon):
     """Dovecot, as far as the host asks."""
 
     def version(self) -> str:
-        return "2.3.19.1"
+        return self.machine.versions["dovecot"]
 
     def read_dropin(self) -> FileState:
         return FileState.read(self.machine.dropin)
@@ -380,6 +387,7 @@ class Machine:
         self.port_problem: Problem | None = None
         self.held_by_another: set[int] = set()
         self.inet_protocols = "all"
+        self.versions = {"postfix": "3.7.11", "dovecot": "2.3.19.1"}
         # Lets a test spoil what is seen: called with every answer of the probe.
         self.disturb: Callable[[Seen], Seen] = lambda seen: seen
         self.now = 0.0

@@ -13,7 +13,10 @@ from django.utils import timezone
 from mailadmin.agent.protocol import (
     AgentError,
     ApplyReport,
+    CheckReport,
     Outcome,
+    Piece,
+    PieceStatus,
     PlanReport,
     Standing,
     StepEvent,
@@ -21,7 +24,7 @@ from mailadmin.agent.protocol import (
 )
 from mailadmin.audit.actors import Actor
 from mailadmin.deployments import tasks
-from mailadmin.deployments.runner import applying, confirming, planning, probing
+from mailadmin.deployments.runner import applying, confirming, drifting, planning, probing
 from mailadmin.mailconf.proof import Expectation, Seen, expectations
 from mailadmin.mailconf.state import DesiredState
 from mailadmin.pki.problems import Problem, Severity
@@ -47,6 +50,13 @@ def as_wanted(expected: Sequence[Expectation]) -> list[Seen]:
     ]
 
 
+def as_applied() -> CheckReport:
+    """Return a host on which nobody has changed anything."""
+    versions = {"postfix": "3.7.11", "dovecot": "2.3.19.1"}
+    piece = Piece("main.cf", PieceStatus.AS_APPLIED, "0" * 64)
+    return CheckReport(True, 1, versions, versions, (piece,))
+
+
 @dataclass
 class ScriptedAgent:
     """Answers as told; remembers what it was asked."""
@@ -61,6 +71,9 @@ class ScriptedAgent:
     confirm_within: int | None = None
     standings: list[Standing] = field(default_factory=list)
     decided: list[tuple[str, str]] = field(default_factory=list)
+    found: CheckReport = field(default_factory=as_applied)
+    check_error: AgentError | None = None
+    checks: int = 0
     before_answer: Callable[[], None] = lambda: None
 
     def plan(self, state: DesiredState) -> PlanReport:
@@ -120,6 +133,12 @@ class ScriptedAgent:
         self._fail_if_told()
         return as_wanted(expected)
 
+    def check(self) -> CheckReport:
+        self.checks += 1
+        if self.check_error:
+            raise self.check_error
+        return self.found
+
     def _fail_if_told(self) -> None:
         if self.errors:
             raise self.errors.pop(0)
@@ -128,7 +147,7 @@ class ScriptedAgent:
 @pytest.fixture
 def agent(monkeypatch: pytest.MonkeyPatch) -> ScriptedAgent:
     scripted = ScriptedAgent()
-    for module in (planning, applying, probing, confirming):
+    for module in (planning, applying, probing, confirming, drifting):
         monkeypatch.setattr(module, "agent_of", lambda server: scripted)
     monkeypatch.setattr(applying.time, "sleep", lambda seconds: None)
     return scripted

@@ -21,11 +21,11 @@ _PRODUCERS = [
     _SOURCE / "mailconf" / "rehearsal.py",
 ]
 _FAMILIES = "agent|plan|deployment|material|port|daemon|postfix|dovecot|file|program|probe|rollback"
-_FAMILIES += "|http01|rehearsal|confirm"
+_FAMILIES += "|http01|rehearsal|confirm|drift"
 # What looks like a code and is a verb of the audit log, a task, or a file name.
 _OTHERS = {
     "deployment.requested", "deployment.succeeded", "deployment.rolled_back", "deployment.failed",
-    "deployment.refused", "deployment.confirmed",
+    "deployment.refused", "deployment.confirmed", "drift.found", "drift.taken_over", "drift.left",
     "deployments.tasks",
     "dovecot.conf", "postfix.log",
 }  # fmt: skip

@@ -14,6 +14,7 @@ from mailadmin.notifications.findings import (
     Facts,
     FailingRenewal,
     Finding,
+    HandEdit,
     StoredCertificate,
     judge,
 )
@@ -233,3 +234,13 @@ def test_a_first_certificate_that_is_never_issued_is_told_as_a_warning() -> None
     assert found.severity is Severity.WARNING
     assert "not_after" not in found.params
     assert "next_attempt_at" not in found.params
+
+
+def test_an_edit_outside_the_panel_is_a_warning_each_time_it_is_another_one() -> None:
+    names = ("main.cf", "master.cf", "a.pem", "b.pem", "c.pem", "d.pem")
+    edits = (HandEdit(7, 1, "mail.example.org", names), HandEdit(9, 2, "mx.example.org", names[:1]))
+    first, second = judge(Facts(edits=edits), START)
+    assert (first.code, first.subject, first.occurrence) == ("server.drift", "1", "7")
+    assert first.severity is Severity.WARNING
+    assert first.params["files"] == "main.cf, master.cf, a.pem, b.pem, c.pem, …"
+    assert (second.subject, second.params["files"], second.server_id) == ("2", "main.cf", 2)

@@ -26,7 +26,7 @@ from mailadmin.notifications.sentences.notices import SENTENCES, TITLES
 from mailadmin.pki.problems import Problem
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
-CODE = re.compile(r"(certificate|port|deployment|acme)\.[a-z_]+")
+CODE = re.compile(r"(certificate|port|deployment|acme|server)\.[a-z_]+")
 RESULT = re.compile(r"(mail|webhook|secret|delivery|cancelled)\.[a-z_]+")
 PROBLEM = re.compile(r"(webhook\.(url|address|secret)|destinations?\.|panel\.)[a-z_]+")
 RESULT_PARAMS = {
@@ -52,9 +52,9 @@ def notice(code: str, **values: Any) -> Notice:
         "label": "mail.example.org", "not_after": (NOW + timedelta(days=10)).isoformat(),
         "heir": "new.example.org", "heir_not_after": (NOW + timedelta(days=80)).isoformat(),
         "host_name": "mail.example.org", "places": "465, 993", "way": "choose",
-        "service": "imaps", "port": 993, "number": 41,
         "authority": "Test CA", "failures": 3, "renewal_id": 7,
         "next_attempt_at": (NOW + timedelta(days=1)).isoformat(),
+        "service": "imaps", "port": 993, "number": 41, "files": "main.cf",
         "problem": {"code": "probe.closed", "severity": "error", "subject": "imaps", "params": {
             "address": "*", "port": 993, "detail": "Connection refused"}},
         "failure": {"code": "deployment.fault", "severity": "error", "subject": "", "params": {}},

@@ -459,7 +459,7 @@ def test_queries_do_not_grow_with_names_certificates_and_looks(
         make_look(server)
         make_deployment(server)
     assert _count_queries(operator_page, "/") == few
-    assert few <= 20
+    assert few <= 21
 
 
 def _count_queries(client: Client, address: str) -> int:

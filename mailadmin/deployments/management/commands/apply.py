@@ -28,7 +28,7 @@ _NOT_PROVEN_YET = 2
 
 
 class Command(BaseCommand):
-    """``manage.py apply [--wait] [--reason TEXT] [--confirm-within MINUTES]``."""
+    """``manage.py apply [--wait] [--overwrite] [--reason TEXT] [--confirm-within MINUTES]``."""
 
     help = (
         "Apply the pending changes to the mail server and prove them by handshakes, or take them "
@@ -38,6 +38,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         """Offer to wait, and to say why."""
         parser.add_argument("--wait", action="store_true", help="until it is proven or taken back")
+        parser.add_argument(
+            "--overwrite", action="store_true", help="also what was changed outside the panel"
+        )
         parser.add_argument("--reason", default="", help="why; goes to the audit log")
         parser.add_argument(
             "--confirm-within",
@@ -49,7 +52,11 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, **options: Any) -> None:
         """Plan, queue, and follow to the end if asked to."""
         with request_id_set(draw_request_id()):
-            deployment = self.request(options["reason"], options["confirm_within"])
+            deployment = self.request(
+                options["reason"],
+                options["confirm_within"],
+                may_overwrite=options["overwrite"],
+            )
         if not options["wait"]:
             self.stdout.write(
                 f"Deployment #{deployment.number} is queued and not proven yet. "
@@ -69,7 +76,9 @@ class Command(BaseCommand):
             raise CommandError(said)
         self.stdout.write(said)
 
-    def request(self, reason: str, confirm_minutes: int | None = None) -> Deployment:
+    def request(
+        self, reason: str, confirm_minutes: int | None = None, *, may_overwrite: bool
+    ) -> Deployment:
         """Plan, say what changes, and queue it. Raises ``CommandError`` with the reasons."""
         server, actor = require_server(), Actor.command_line()
         plan = obtain_plan(actor, server)
@@ -85,6 +94,7 @@ class Command(BaseCommand):
                 plan=plan,
                 reason=reason,
                 confirm_minutes=confirm_minutes,
+                may_overwrite=may_overwrite,
             )
         except ChangeRefusedError as refused:
             raise as_command_error(refused) from refused

@@ -29,6 +29,9 @@ class Command(apply.Command):
     def add_arguments(self, parser: CommandParser) -> None:
         """Take the number of the deployment."""
         parser.add_argument("generation", type=int, help="the deployment's number; 0: as found")
+        parser.add_argument(
+            "--overwrite", action="store_true", help="also what was changed outside the panel"
+        )
         parser.add_argument("--reason", default="", help="why; goes to the audit log")
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -46,5 +49,7 @@ class Command(apply.Command):
                 )
             except ChangeRefusedError as refused:
                 raise as_command_error(refused) from refused
-            deployment = self.request(options["reason"] or f"rollback to #{number}")
+            deployment = self.request(
+                options["reason"] or f"rollback to #{number}", may_overwrite=options["overwrite"]
+            )
         self.follow(deployment)

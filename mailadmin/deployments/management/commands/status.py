@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from mailadmin.audit.actors import Actor
 from mailadmin.audit.request_id import draw_request_id, request_id_set
+from mailadmin.deployments.drift import open_drift, open_upgrade
 from mailadmin.deployments.matrix import as_json, read_served, say_served
 from mailadmin.deployments.sentences import say_problem
+from mailadmin.deployments.sentences.drift import say_drift, say_upgrade
 from mailadmin.deployments.services import request_probe
 from mailadmin.deployments.waiting import WaitedTooLongError, wait_for_probe
 from mailadmin.listeners.command_line import require_server
 from mailadmin.listeners.selectors import applied_state, desired_state
 from mailadmin.listeners.sentences import service_words
+from mailadmin.servers.models import MailServer
 
 
 class Command(BaseCommand):
@@ -50,5 +54,16 @@ class Command(BaseCommand):
             for row in rows:
                 name = service_words(row.listener.service)
                 self.stdout.write(f"{row.listener.port:>5}  {name:22} {say_served(row)}")
+            for line in _tell_host(server):
+                self.stdout.write(line)
         if not all(row.is_proven for row in rows):
             raise CommandError("Not every port shows what it should.")
+
+
+def _tell_host(server: MailServer) -> Iterator[str]:
+    """Return what was changed outside the panel and what an upgrade asks for, if anything."""
+    drift, upgrade = open_drift(server), open_upgrade(server)
+    if drift:
+        yield say_drift(drift)
+    if upgrade:
+        yield say_upgrade(upgrade)
