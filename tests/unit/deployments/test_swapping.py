@@ -287,6 +287,19 @@ def test_an_error_of_the_plan_ends_it_before_anything_is_touched(
     assert desired_state(server) == before
 
 
+def test_what_somebody_edited_on_the_host_is_not_overwritten_by_a_swap(
+    server: MailServer, old: Certificate, new: Certificate, agent: ScriptedAgent, sent: Sent
+) -> None:
+    about = {"file": "main.cf"}
+    agent.plan_problems = (Problem("drift.overwritten", Severity.WARNING, "main.cf", about),)
+    deployment = swap(server, old, new)
+    assert deployment.status == Deployment.Status.FAILED
+    assert deployment.failure is not None
+    assert deployment.failure["code"] == "drift.would_overwrite"
+    assert deployment.failure["params"] == {"files": "main.cf"}
+    assert agent.applied == []
+
+
 def test_a_plan_that_cannot_be_made_says_why(
     server: MailServer, old: Certificate, new: Certificate, agent: ScriptedAgent, sent: Sent
 ) -> None:
