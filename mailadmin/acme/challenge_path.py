@@ -212,12 +212,12 @@ class _Bytes:
 
 
 def _parse(came: bytes) -> _Said:
-    response = http.client.HTTPResponse(_Bytes(came), method="GET")  # type: ignore[arg-type]
-    response.begin()
-    location = (response.getheader("Location") or "")[:_MAX_LOCATION]
-    if response.status in _REDIRECTS:
-        return _Said(response.status, location=location)
-    return _Said(response.status, response.read())
+    with http.client.HTTPResponse(_Bytes(came), method="GET") as response:  # type: ignore[arg-type]
+        response.begin()
+        location = (response.getheader("Location") or "")[:_MAX_LOCATION]
+        if response.status in _REDIRECTS:
+            return _Said(response.status, location=location)
+        return _Said(response.status, response.read())
 
 
 def _seconds_until(deadline: float) -> float:

@@ -149,14 +149,14 @@ class _Attempt:
         connection.settimeout(self._deadline.left())
         connection.sendall(_request(target))
         stream = DeadlineStream(connection, self._deadline)
-        response = http.client.HTTPResponse(stream)  # type: ignore[arg-type]  # needs makefile only
-        response.begin()
-        if response.status in _REDIRECTS:
-            self._follow(response.getheader("Location", ""), target)
-            return None
-        if response.status != _OK:
-            raise self.problem("refused", status=response.status)
-        content = response.read(MAX_BYTES + 1)
+        with http.client.HTTPResponse(stream) as response:  # type: ignore[arg-type]  # needs makefile only
+            response.begin()
+            if response.status in _REDIRECTS:
+                self._follow(response.getheader("Location", ""), target)
+                return None
+            if response.status != _OK:
+                raise self.problem("refused", status=response.status)
+            content = response.read(MAX_BYTES + 1)
         if len(content) > MAX_BYTES:
             raise self.problem("too_large", limit=MAX_BYTES // 1024)
         return Fetched(content, self.address, ip)

@@ -152,9 +152,10 @@ class Transport:
         connection.settimeout(deadline.left())
         connection.sendall(request.encode(self._user_agent))
         stream = DeadlineStream(connection, deadline)
-        response = http.client.HTTPResponse(stream, method=request.method)  # type: ignore[arg-type]  # needs makefile only
-        response.begin()
-        body = response.read(MAX_BYTES + 1)
+        # Closing it leaves the connection open: the stream only reads from that.
+        with http.client.HTTPResponse(stream, method=request.method) as response:  # type: ignore[arg-type]  # needs makefile only
+            response.begin()
+            body = response.read(MAX_BYTES + 1)
         if len(body) > MAX_BYTES:
             raise _failure("too_large", request.host, limit=MAX_BYTES // 1024)
         if response.will_close:

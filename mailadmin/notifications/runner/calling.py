@@ -139,9 +139,9 @@ def _exchange(
     target = parts.path or "/"
     target += f"?{parts.query}" if parts.query else ""
     client.request("POST", target, call.body, {**call.headers, "Host": parts.netloc})
-    answer = client.getresponse()
-    words = answer.read(_MOST_READ).decode("utf-8", "replace")
-    return answer.status, excerpt(words), answer.headers.get("Location", "")
+    with client.getresponse() as answer:
+        words = answer.read(_MOST_READ).decode("utf-8", "replace")
+        return answer.status, excerpt(words), answer.headers.get("Location", "")
 
 
 def _judge(status: int, words: str, location: str, elapsed: int) -> Result:
