@@ -23,7 +23,6 @@ from tests.factories import make_user
 from tests.notification_factories import make_mailbox, make_webhook
 
 pytestmark = pytest.mark.django_db
-NOW = datetime.now(UTC)
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +36,7 @@ def keep_key() -> None:
 
 
 def keep_upload() -> None:
-    seal_upload(user=make_user(), kept=KeptUpload((b"x",)), now=NOW)
+    seal_upload(user=make_user(), kept=KeptUpload((b"x",)), now=datetime.now(UTC))
 
 
 def keep_secret() -> None:
@@ -75,7 +74,7 @@ def test_all_of_them_are_counted(path: Path) -> None:
 
 def test_what_nobody_can_open_any_more_does_not_stand_in_the_way(path: Path) -> None:
     keep_upload()
-    SealedUpload.objects.update(expires_at=NOW - timedelta(minutes=1))
+    SealedUpload.objects.update(expires_at=datetime.now(UTC) - timedelta(minutes=1))
     make_mailbox()
     path.unlink()
     assert count_sealed() == 0
