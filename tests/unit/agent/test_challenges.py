@@ -94,7 +94,14 @@ class Place:
 
     def left(self) -> list[str]:
         """Return whatever lies in the web root and the agent's folder."""
-        return [str(path) for top in (self.web_root, self.note.parent) for path in top.rglob("*")]
+        # Not rglob: it minds when a folder goes while it looks.
+        tops = (self.web_root, self.note.parent)
+        walked = (found for top in tops for found in os.walk(top))
+        return [
+            str(Path(folder) / name)
+            for folder, folders, files in walked
+            for name in (*folders, *files)
+        ]
 
 
 @pytest.fixture
