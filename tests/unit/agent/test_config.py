@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,15 @@ COMPLETE: dict[str, Any] = {
         "base_dir": "/run/dovecot",
     },
 }
+
+
+@pytest.fixture(autouse=True)
+def _umask_of_the_others() -> Iterator[None]:
+    """Give back what the agent's program sets for itself: other tests run in this process too."""
+    before = os.umask(0o022)
+    os.umask(before)
+    yield
+    os.umask(before)
 
 
 def write(tmp_path: Path, content: object) -> Path:
