@@ -205,20 +205,25 @@ def test_a_worker_killed_between_certificate_and_proof_loses_nothing(
         runner.advance_order(probe.pk)
     last, probe = wire.passed, work(probe)
     assert probe.status == Status.PROVEN
-    for count in range(last - 4, last):
+    killed = 0
+    # How often it asks whether the authority is ready differs from run to run, so that some of
+    # the later points may lie beyond the end of a run, and the earlier ones before the download.
+    for count in range(last - 7, last):
         row = order(wanted, "due")
         wire.orders_made = 0
         with wire.dying_after(count):
             runner.advance_order(row.pk)
-        assert wire.is_dead
-        wire.is_dead = False
-        let_lease_run_out(row)
-        assert not row.is_finished
+        if wire.is_dead:
+            killed += 1
+            wire.is_dead = False
+            let_lease_run_out(row)
+            assert not row.is_finished
         row = work(row)
         assert row.status == Status.PROVEN, (row.problem, told(row))
         assert wire.orders_made == 1
         assert told(row).count("acme.deployment_begun") == 1
         assert renewed_host.leaf("imaps") == certificate(row).fingerprint
+    assert killed
 
 
 def test_what_is_not_to_be_deployed_by_itself_waits_and_says_so(
