@@ -259,7 +259,9 @@ def test_the_key_and_the_files_are_for_root_alone(
         paths = [self.folder, *self.folder.rglob("*")] if self.folder.exists() else []
         readable.extend(str(path) for path in paths if path.stat().st_mode & 0o077)
         key = certificate.key_pem.encode()
-        public = [path for path in self.runtime.rglob("*") if path.is_file()]
+        # Dovecot 2.4 keeps what it read, keys too, in a file of its own for root alone.
+        files = [path for path in self.runtime.rglob("*") if path.is_file()]
+        public = [path for path in files if path.stat().st_mode & 0o077]
         assert not any(key in path.read_bytes() for path in public)
         clear(self)
 
