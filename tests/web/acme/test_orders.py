@@ -251,6 +251,18 @@ def test_issued_deployed_and_proven_are_three_things(client: Client) -> None:
     assert "Issued, deployed, and proven by handshake" in said
 
 
+def test_a_stage_says_what_it_is_worth_only_once_it_is_reached(client: Client) -> None:
+    order = make_order(status=Status.FAILED, order_url="https://ca.example.test/order/1")
+    said = page(client.get(order.get_absolute_url()))
+    assert "The authority has taken the order" in said
+    for claimed in (
+        "found what it had asked for",
+        "were told to serve it",
+        "this very certificate",
+    ):
+        assert claimed not in said
+
+
 def test_a_failed_order_says_why_what_stands_and_what_comes(client: Client) -> None:
     wanted = make_acme_certificate("bad.example.org", next_attempt_at=timezone.now())
     order = make_order(wanted, status=Status.FAILED, problem=REFUSED)
