@@ -81,6 +81,12 @@ def when(moment: datetime | None, empty: str = "") -> SafeString:
 
 
 @register.filter
+def as_moment(text: str) -> datetime | None:
+    """Return the time that the agent wrote in ISO 8601, for ``when``; None if it named none."""
+    return datetime.fromisoformat(text) if text else None
+
+
+@register.filter
 def exact_time(moment: datetime | None) -> str:
     """Return the exact time, as in ``2026-11-24 03:40:00 UTC``."""
     return exact_words(moment.astimezone(UTC)) if moment else ""

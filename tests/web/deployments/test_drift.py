@@ -99,8 +99,9 @@ def test_it_shows_what_changed_and_the_three_choices(server: MailServer, page: C
     text = page.get(PAGE).content.decode()
     assert "smtpd_tls_auth_only = no" in text
     assert "owner uid 1001" in text
+    assert 'title="2026-11-24 04:00:00 UTC" data-relative' in text
     assert "is gone" in text
-    assert "no port and no certificate in it that it could want" in text
+    assert "opens or closes no port and names no certificate" in text
     assert all(f"{PAGE}{choice}/" in text for choice in ("restore", "leave"))
     assert f"{PAGE}take-over/" not in text
 
