@@ -1,0 +1,1 @@
+"""Who used which service, read from the mail log. Pure: lines and the time zone are arguments."""
