@@ -21,6 +21,7 @@ from mailadmin.agent.protocol import (
     StepEvent,
     Verb,
 )
+from mailadmin.mailconf.maillog.usage import Usage
 from mailadmin.mailconf.proof import Expectation, Seen
 from mailadmin.mailconf.state import DesiredState
 from mailadmin.pki.problems import Problem
@@ -87,6 +88,13 @@ class AgentClient:
     def check(self) -> CheckReport:
         """Return how what the last apply left on the host stands now. Nothing is changed."""
         return CheckReport.from_dict(self._ask(Verb.CHECK, {}))
+
+    def usage(self, days: int, on_progress: Callable[[dict[str, Any]], None]) -> Usage:
+        """Return who used the mail server in the last days; may take a minute.
+
+        ``on_progress`` is told the ``lines`` read so far and their ``source``, twice a second.
+        """
+        return Usage.from_dict(self._converse(Verb.USAGE, {"days": days}, on_progress))
 
     def present_challenge(
         self,

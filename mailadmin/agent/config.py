@@ -84,6 +84,8 @@ class AgentConfig:
     http01: Http01Config = Http01Config()
     # The fewest seconds in which a deployment may have to be confirmed: people are not quicker.
     shortest_trial: int = 60
+    # Where the system keeps the mail log, if not where Debian or Red Hat do.
+    log_files: tuple[Path, ...] = ()
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -117,6 +119,7 @@ class AgentConfig:
             spacing=float(value.get("spacing", 5.0)),
             http01=Http01Config.from_dict(value.get("http01", {})),
             shortest_trial=int(value.get("shortest_trial", 60)),
+            log_files=tuple(_absolute(path) for path in value.get("log_files", [])),
         )
 
 

@@ -33,6 +33,7 @@ class Verb(StrEnum):
     STANDING = "standing"
     PROBE = "probe"
     CHECK = "check"
+    USAGE = "usage"
     PRESENT_CHALLENGE = "present_challenge"
     WITHDRAW_CHALLENGE = "withdraw_challenge"
     REHEARSE = "rehearse"

@@ -11,6 +11,7 @@ from mailadmin.pki.keys import KeyAlgorithm
 from mailadmin.pki.names import is_usable_san
 
 LONGEST_TRIAL = 3600
+_MOST_DAYS = 366
 _MOST_EXPECTATIONS = 10_000
 _MOST_NAMES = 1000
 
@@ -58,6 +59,14 @@ def _can_be_asked(item: Expectation) -> bool:
     if not (is_text and is_port and item.key_algorithm in {"", *KeyAlgorithm}):
         return False
     return item.service in SERVICES and is_address(item.address)
+
+
+def read_days(request: Request) -> int:
+    """Return of how many days is asked. Raises :class:`AgentError`."""
+    days = request.params.get("days")
+    if not isinstance(days, int) or isinstance(days, bool) or not 0 < days <= _MOST_DAYS:
+        raise AgentError.because("agent.message_unreadable")
+    return days
 
 
 def read_deployment_id(request: Request) -> str:

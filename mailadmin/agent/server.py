@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import select
 import socket
 import socketserver
 import struct
@@ -21,6 +22,7 @@ from mailadmin.agent.confirming import Confirming
 from mailadmin.agent.drift import check
 from mailadmin.agent.host import Host
 from mailadmin.agent.host.ports import is_local_address
+from mailadmin.agent.host.usage import read_usage
 from mailadmin.agent.observing import observe
 from mailadmin.agent.planner import make_plan
 from mailadmin.agent.probe import probe_all
@@ -35,6 +37,7 @@ from mailadmin.agent.protocol import (
 )
 from mailadmin.agent.reading import (
     read_confirm_within,
+    read_days,
     read_deployment_id,
     read_expectations,
     read_names,
@@ -53,6 +56,7 @@ _PEER_CREDENTIALS = struct.Struct("3i")
 _REQUEST_TIMEOUT = 30.0
 _KEPT_JOBS = 100
 Send = Callable[[Mapping[str, Any]], None]
+IsThere = Callable[[], bool]
 
 
 @dataclass(slots=True)
@@ -103,6 +107,7 @@ class Agent:
         self._lock = threading.Lock()
         self._applying = threading.Lock()
         self._rehearsing = threading.Lock()
+        self._reading_logs = threading.Lock()
         self._stopping = threading.Event()
         self._last_apply = -config.spacing
         self.confirming = Confirming(
@@ -136,8 +141,13 @@ class Agent:
         with self._rehearsing, self._applying:
             self.host.store.unlock()
 
-    def answer(self, request: Request, send: Send) -> dict[str, Any]:
-        """Return the result of a request. Raises :class:`AgentError`."""
+    def answer(
+        self, request: Request, send: Send, is_there: IsThere = lambda: True
+    ) -> dict[str, Any]:
+        """Return the result of a request. Raises :class:`AgentError`.
+
+        ``is_there`` tells whether whoever asked still waits.
+        """
         match request.verb:
             case Verb.OBSERVE:
                 return observe(self.host) | {"http01": self.challenges.describe()}
@@ -151,14 +161,19 @@ class Agent:
                 return self._apply(request, send).as_dict()
             case Verb.CONFIRM | Verb.TAKE_BACK | Verb.STANDING:
                 return self._answer_about_trial(request, send)
-            case Verb.PRESENT_CHALLENGE:
-                return {"way": str(self.challenges.present(Challenge.from_params(request.params)))}
-            case Verb.WITHDRAW_CHALLENGE:
-                self.challenges.withdraw(read_token(request.params))
-                return {}
+            case Verb.USAGE:
+                return self._read_usage(request, send, is_there)
+            case Verb.PRESENT_CHALLENGE | Verb.WITHDRAW_CHALLENGE:
+                return self._answer_about_challenge(request)
             case Verb.REHEARSE:
                 asked = (read_state(request), read_names(request))
                 return {"seen": [item.as_dict() for item in self._rehearse(*asked)]}
+
+    def _answer_about_challenge(self, request: Request) -> dict[str, Any]:
+        if request.verb is Verb.PRESENT_CHALLENGE:
+            return {"way": str(self.challenges.present(Challenge.from_params(request.params)))}
+        self.challenges.withdraw(read_token(request.params))
+        return {}
 
     def _check(self) -> CheckReport:
         """Compare the host with what was applied, unless that is being changed just now."""
@@ -180,6 +195,12 @@ class Agent:
             if self._stopping.is_set():
                 raise AgentError.because("agent.hung_up", verb=str(Verb.REHEARSE))
             return self._rehearser().rehearse(state, names)
+
+    def _read_usage(self, request: Request, send: Send, is_there: IsThere) -> dict[str, Any]:
+        days = read_days(request)
+        with _held(self._reading_logs, "usage.under_way"):
+            usage = read_usage(self.host, days, lambda event: send({"event": event}), is_there)
+        return usage.as_dict()
 
     def _apply(self, request: Request, send: Send) -> ApplyReport:
         deployment_id = read_deployment_id(request)
@@ -287,7 +308,7 @@ class _Connection(socketserver.StreamRequestHandler):
                 return
             request = protocol.read_request(line)
             logger.info("%s [%s]", request.verb, request.request_id)
-            self._send({"result": agent.answer(request, self._send)})
+            self._send({"result": agent.answer(request, self._send, self._is_there)})
         except AgentError as error:
             logger.warning("refused: %s %s", error.problem.code, error.problem.subject)
             self._send({"error": error.problem.as_dict()})
@@ -304,6 +325,16 @@ class _Connection(socketserver.StreamRequestHandler):
         _, uid, _ = _PEER_CREDENTIALS.unpack(raw)
         if uid not in allowed:
             raise AgentError.because("agent.peer_refused", uid=uid)
+
+    def _is_there(self) -> bool:
+        """Tell whether the client waits for its answer: one that went away closed its end."""
+        # Asked first, because a socket with a time limit waits in spite of MSG_DONTWAIT.
+        if not select.select([self.connection], [], [], 0)[0]:
+            return True
+        try:
+            return bool(self.connection.recv(1, socket.MSG_PEEK))
+        except OSError:
+            return False
 
     def _send(self, message: Mapping[str, Any]) -> None:
         """Send a line; a client that went away must not stop an apply."""

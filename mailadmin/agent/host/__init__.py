@@ -72,6 +72,7 @@ class Host:
         self.store = Store(config.state_dir)
         self.scratch = ScratchServer(config)
         self.trial = TrialFile(config.state_dir)
+        self.log_files = config.log_files
 
     # Reading
 

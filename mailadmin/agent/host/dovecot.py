@@ -138,6 +138,15 @@ class DovecotHost:
         if not done.is_ok:
             raise AgentError.because("dovecot.start_failed", words=done.words)
 
+    def read_who(self) -> str:
+        """Return who is logged in, a connection a line, as ``doveadm who`` prints it."""
+        done = run(
+            [self._program("doveadm"), "-c", self.paths.config_file, "-f", "tab", "who", "-1"]
+        )
+        if not done.is_ok:
+            raise AgentError.because("dovecot.who_failed", words=done.words)
+        return done.output
+
     def is_answering(self) -> bool:
         """Tell whether logins are served: the auth socket is unlinked and made anew by a reload,
         and a Postfix smtpd that starts in between gives up for its throttle time (measured)."""

@@ -20,6 +20,7 @@ _LINE_NUMBER = re.compile(r", line [0-9-]+:")
 _UNUSED = re.compile(r"unused parameter: ([^\s=]+)=")
 _PARAMETERS = (
     "mail_version", "default_database_type", "queue_directory", "maillog_file", "inet_protocols",
+    "syslog_name",
 )  # fmt: skip
 
 

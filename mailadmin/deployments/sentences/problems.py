@@ -309,6 +309,17 @@ PROBLEMS: dict[str, Promise] = {
     "dovecot.reread_unavailable": _("Dovecot could not be asked to read its files: %(detail)s."),
     "dovecot.start_failed": _("Dovecot could not be started again: %(words)s"),
     "dovecot.version_unknown": _("Dovecot did not say which version it is: %(words)s"),
+    "dovecot.who_failed": _("Dovecot did not say who is logged in: %(words)s"),
+    # who used what
+    "usage.log_unreadable": _(
+        "The log %(subject)s could not be read to its end (%(detail)s). What is missing is not "
+        "counted."
+    ),
+    "usage.no_log": _("No log lines of the last days were found in %(subject)s, nor in a journal."),
+    "usage.under_way": _("The agent reads the logs already. Ask again in a minute."),
+    "usage.not_wanted": _("Reading the logs was given up, because nobody waited for it any more."),
+    "usage.too_slow": _("The logs could not be read within %(seconds)s seconds."),
+    "usage.broken_off": _("Reading the logs broke off. The log of the mail server may say why."),
     # files and programs
     "file.missing": _("%(subject)s does not exist."),
     "file.unreadable": _("%(subject)s cannot be read: %(detail)s."),

@@ -222,6 +222,8 @@ class FakePostfix(FakeDaemon):
             "mail_version": self.version(),
             "default_database_type": "hash",
             "inet_protocols": self.machine.inet_protocols,
+            "maillog_file": str(self.machine.mail_log),
+            "syslog_name": "postfix",
         }
 
     @property
@@ -266,6 +268,10 @@ class FakeDovecot(FakeDaemon):
     def reread(self) -> None:
         self.machine.faults.hit("dovecot.reread")
         self.machine.load(self.daemon, is_reread=True)
+
+    def read_who(self) -> str:
+        self.machine.faults.hit("dovecot.read_who")
+        return "username\tproto\tpid\tip\n"
 
     def is_answering(self) -> bool:
         self.machine.faults.calls.append("dovecot.is_answering")
@@ -367,6 +373,7 @@ class Machine:
         self.master_cf = folder / "postfix" / "master.cf"
         self.dropin = folder / "dovecot" / "conf.d" / "99-mailadmin.conf"
         self.snakeoil = folder / "snakeoil.pem"
+        self.mail_log = folder / "log" / "mail.log"
         self.config = AgentConfig.from_dict(
             {
                 "socket": str(folder / "agent.sock"),
@@ -379,6 +386,7 @@ class Machine:
                 },
                 "spacing": 0,
                 "http01": {"addresses": []},
+                "log_files": [str(self.mail_log)],
             }
         )
         self.faults = Faults()
