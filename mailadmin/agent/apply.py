@@ -170,7 +170,7 @@ class Applier:
         for public_key_id, key_pem in plan.host_keys.items():
             self.host.store.keep_host_key(public_key_id, key_pem)
         folder = self.host.store.generation_folder(generation)
-        sni_source = material.sni_map(plan.state, str(folder))
+        sni_source = material.sni_map(plan.postfix_part, str(folder))
         self.host.write_generation(generation, plan.pem_files, sni_source, plan.found.map_type)
         self.host.store.write_note(generation, self._note(plan, generation).as_dict())
 

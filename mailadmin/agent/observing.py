@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from mailadmin.agent.host import Found, Host
 from mailadmin.agent.planner import read_host_file, read_host_keys
+from mailadmin.mailconf.adopting.taking_over import Adopted, adopt
+from mailadmin.mailconf.state import CertificateMaterial
 from mailadmin.pki.certificate import CertificateFacts
 from mailadmin.pki.chain import order_chain
+from mailadmin.pki.keys import algorithm_of
 
 
 def observe(host: Host) -> dict[str, Any]:
@@ -18,26 +22,44 @@ def observe(host: Host) -> dict[str, Any]:
         "running": {str(name): is_on for name, is_on in host.running_daemons().items()},
         "protocols": list(found.dovecot.protocols),
         "listeners": [item.as_dict() for item in host.read_listeners(found)],
-        "certificates": _certificates(host, found),
+        "certificates": [
+            {"fingerprint": item.fingerprint, "leaf_pem": item.leaf_pem, "chain_pem": item.chain_pem}
+            for item in _certificates(host, found)
+        ],
     }
 
 
-def _certificates(host: Host, found: Found) -> list[dict[str, Any]]:
-    """Return the leaves whose key is on the host too: only those can be served again."""
+def observe_as_left(host: Host, host_name: str) -> tuple[Found, Adopted]:
+    """Return the host as its own files have it, and the state that leaves it so.
+
+    Raises :class:`AgentError`.
+    """
+    found = host.read()
+    certificates = {item.fingerprint: item for item in _certificates(host, found)}
+    return found, adopt(host_name, host.read_base(found), certificates)
+
+
+def _certificates(host: Host, found: Found) -> Iterator[CertificateMaterial]:
+    """Yield the leaves whose key is on the host too: only those can be served again."""
     keys = read_host_keys(host, found)
-    shown: dict[str, dict[str, Any]] = {}
+    told: set[str] = set()
     for content in host.read_pem_files(found).values():
         certificates = read_host_file(content).certificates
         for leaf in certificates:
-            if leaf.public_key_id in keys:
-                shown.setdefault(leaf.fingerprint, _as_dict(leaf, certificates))
-    return list(shown.values())
+            if leaf.public_key_id in keys and leaf.fingerprint not in told:
+                told.add(leaf.fingerprint)
+                yield _material(leaf, certificates)
 
 
-def _as_dict(leaf: CertificateFacts, others: tuple[CertificateFacts, ...]) -> dict[str, Any]:
+def _material(leaf: CertificateFacts, others: tuple[CertificateFacts, ...]) -> CertificateMaterial:
     rest = [item for item in others if item.fingerprint != leaf.fingerprint]
-    return {
-        "fingerprint": leaf.fingerprint,
-        "leaf_pem": leaf.pem,
-        "chain_pem": "".join(item.pem for item in order_chain(leaf, rest).chain),
-    }
+    return CertificateMaterial(
+        fingerprint=leaf.fingerprint,
+        label=leaf.names[0] if leaf.names else leaf.fingerprint[:16],
+        names=leaf.names,
+        not_before=leaf.not_before,
+        not_after=leaf.not_after,
+        leaf_pem=leaf.pem,
+        chain_pem="".join(item.pem for item in order_chain(leaf, rest).chain),
+        key_algorithm=str(algorithm_of(leaf.key) or ""),
+    )

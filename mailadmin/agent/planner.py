@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -15,7 +15,9 @@ from mailadmin.agent.host.files import to_bytes
 from mailadmin.agent.host.ports import is_mail_program
 from mailadmin.agent.protocol import AgentError, PlanReport
 from mailadmin.mailconf import diff, dovecot, material, postfix, proof, rules
+from mailadmin.mailconf.adopting.keeping import Remaining, subtract
 from mailadmin.mailconf.material import paragraphs
+from mailadmin.mailconf.profiles import KEPT
 from mailadmin.mailconf.proof import Expectation
 from mailadmin.mailconf.services import Daemon
 from mailadmin.mailconf.state import (
@@ -49,6 +51,10 @@ class Plan:
     generation: int
     # Keys that the panel does not have and that were found on the host, by public key.
     host_keys: dict[str, str]
+    # The services that stay the host's own: nothing is written of them.
+    kept_services: frozenset[str]
+    # What is written, where the host keeps part of it: a state for each daemon, or one for both.
+    parts: tuple[DesiredState, ...]
     # What is open now: where to look after a rollback, and what must be closed if it is left.
     open_before: tuple[ListenerState, ...]
     # What on the host is not what was applied last.
@@ -79,12 +85,20 @@ class Plan:
     @property
     def manifest(self) -> str:
         """Return what the certificate files will hold, without keys."""
-        return material.manifest(self.state)
+        return material.manifest_of(self.state, _certificate_files(self.parts))
+
+    @property
+    def postfix_part(self) -> DesiredState:
+        """Return what is written for Postfix, its table of host names among it."""
+        return self.parts[0]
 
     @property
     def expected(self) -> tuple[Expectation, ...]:
         """Return what every port must show; one that a listener moves away from must be closed."""
-        wanted = proof.expectations(self.state)
+        wanted = tuple(
+            replace(item, is_kept=item.service in self.kept_services)
+            for item in proof.expectations(self.state)
+        )
         known = {item.target for item in wanted}
         left = [
             Expectation(item.service, item.address, item.port, False, item.tls_mode)
@@ -130,12 +144,13 @@ class Plan:
     @property
     def is_dropin_changed(self) -> bool:
         """Tell whether Dovecot's file changes."""
-        return to_bytes(self.rendered.dropin) != self.found.dropin.content
+        content = self.found.dropin.content
+        return to_bytes(self.rendered.dropin) != (content or b"") or content == b""
 
     @property
     def needs_dovecot_reload(self) -> bool:
         """Tell whether a listener or anything but certificates and TLS versions changes."""
-        if self.found.dropin.content is None:
+        if self.found.dropin.content is None or not self.rendered.dropin:
             return True
         before, after = self.found.dropin.text, self.rendered.dropin
         # An edited drop-in may not have been read yet: then Dovecot runs on the one applied.
@@ -175,34 +190,40 @@ def make_plan(state: DesiredState, host: Host) -> Plan:
     found = host.read()
     drift = read_drift(host)
     generation = host.store.generation
-    completed, problems = _complete_material(state, host, found)
+    remaining = _remaining(state, host, found)
+    completed, problems = _complete_material(state, host, found, remaining)
+    parts = tuple(part.with_certificates(completed.certificates) for part in remaining.parts)
     problems += rules.check_state(completed, datetime.now(UTC))
-    problems += postfix.find_problems(completed, found.postfix_files)
-    problems += _missing_protocols(completed, found)
+    problems += postfix.find_problems(parts[0], found.postfix_files)
+    problems += _missing_protocols(parts[-1], found)
+    problems = [*remaining.problems, *_soften(problems, completed, remaining)]
     open_before = tuple(item for item in host.read_listeners(found) if item.is_enabled)
     live = str(host.store.live)
     if any(item.code in _UNRENDERABLE for item in problems):
         # Nothing sensible can be written; the host stays as it is and the reasons are shown.
         rendered = Rendered(found.postfix_files, found.dropin.text)
     else:
-        rendered = _render(completed, found, live)
-        problems += _host_problems(completed, host, found, open_before)
+        rendered = _render(parts, found, live)
+        problems += _host_problems(completed, host, found, open_before, remaining.kept_services)
         problems += _session_problems(found, rendered)
         problems += _overwritten(drift, found, rendered, completed)
     return Plan(
         state=completed,
         found=found,
         rendered=rendered,
-        pem_files=_pem_files(completed),
+        pem_files=_pem_files(completed, parts),
         manifest_before=drift.manifest if drift.note else _read_manifest(host),
         problems=tuple(sorted(problems, key=lambda item: list(Severity).index(item.severity))),
         generation=generation,
         host_keys=_host_keys(state, completed),
+        kept_services=remaining.kept_services,
+        parts=parts,
         open_before=open_before,
         drift=drift,
     )
 
 
+_OF_SHARING = frozenset({"certificate.own_with_sni", "certificate.shared_by_protocol"})
 _UNRENDERABLE = frozenset(
     {
         "profile.unknown", "sni.name_invalid", "listener.address_invalid", "listener.port_invalid",
@@ -212,23 +233,54 @@ _UNRENDERABLE = frozenset(
 )  # fmt: skip
 
 
-def _render(state: DesiredState, found: Found, live: str) -> Rendered:
-    files = postfix.render(state, found.postfix_files, live=live, map_type=found.map_type)
+def _remaining(state: DesiredState, host: Host, found: Found) -> Remaining:
+    """Return what is to be written: all of it, but what the host keeps under its own profile."""
+    if state.tls_profile != KEPT:
+        return Remaining(state, state, frozenset())
+    return subtract(state, host.read_base(found))
+
+
+def _soften(
+    problems: Sequence[Problem], state: DesiredState, remaining: Remaining
+) -> Iterator[Problem]:
+    """Yield the problems; what stays the host's own is shown, and refuses nothing."""
+    kept = remaining.kept_services
+    written = {item for part in remaining.parts for item in part.used_fingerprints}
+    for problem in problems:
+        if problem.code in _OF_SHARING and problem.subject in kept:
+            # Dovecot does it already, by its own files.
+            continue
+        is_kept = problem.subject in kept or (
+            state.certificate(problem.subject) is not None and problem.subject not in written
+        )
+        is_error = problem.severity is Severity.ERROR and problem.code not in _UNRENDERABLE
+        yield replace(problem, severity=Severity.WARNING) if is_kept and is_error else problem
+
+
+def _render(parts: tuple[DesiredState, ...], found: Found, live: str) -> Rendered:
+    files = postfix.render(parts[0], found.postfix_files, live=live, map_type=found.map_type)
     dropin = dovecot.render(
-        state, version=found.dovecot_numbers, live=live, protocols=found.dovecot.protocols
+        parts[-1], version=found.dovecot_numbers, live=live, protocols=found.dovecot.protocols
     )
     return Rendered(files, dropin)
 
 
 def _complete_material(
-    state: DesiredState, host: Host, found: Found
+    state: DesiredState, host: Host, found: Found, remaining: Remaining
 ) -> tuple[DesiredState, list[Problem]]:
-    """Check every key against its leaf, and find on the host the keys that never leave it."""
+    """Check every key against its leaf, and find on the host the keys that never leave it.
+
+    What the host's own files serve stays in them and needs no key.
+    """
     problems: list[Problem] = []
     completed: list[CertificateMaterial] = []
     on_host: dict[str, str] | None = None
+    written = {item for part in remaining.parts for item in part.used_fingerprints}
     for certificate in state.certificates:
         if certificate.fingerprint not in state.used_fingerprints:
+            continue
+        if certificate.fingerprint not in written:
+            completed.append(certificate)
             continue
         if not certificate.key_pem and on_host is None:
             on_host = read_host_keys(host, found)
@@ -323,7 +375,11 @@ def _missing_protocols(state: DesiredState, found: Found) -> list[Problem]:
 
 
 def _host_problems(
-    state: DesiredState, host: Host, found: Found, open_before: Sequence[ListenerState]
+    state: DesiredState,
+    host: Host,
+    found: Found,
+    open_before: Sequence[ListenerState],
+    kept_services: Collection[str],
 ) -> list[Problem]:
     """Return what on the machine forbids the change: a dead daemon, a port that is taken."""
     problems = [
@@ -333,7 +389,8 @@ def _host_problems(
     ]
     current = {(item.address, item.port) for item in open_before}
     for listener in state.enabled_listeners:
-        if (listener.address, listener.port) not in current:
+        is_kept = listener.service in kept_services
+        if not is_kept and (listener.address, listener.port) not in current:
             problem = _port_problem(listener, host, found, open_before)
             problems += [problem] if problem else []
     return problems
@@ -395,9 +452,19 @@ def _is_on_same_port(before: ListenerState, after: ListenerState) -> bool:
     return before.port == after.port and after.address in {before.address, ANY_ADDRESS}
 
 
-def _pem_files(state: DesiredState) -> dict[str, bytes]:
-    files: dict[str, bytes] = {material.MANIFEST: material.manifest(state).encode()}
-    for name, fingerprint in material.certificate_files(state).items():
+def _certificate_files(parts: Iterable[DesiredState]) -> dict[str, str]:
+    """Return every PEM file and its leaf; where both daemons name one, it is the same."""
+    files: dict[str, str] = {}
+    for part in parts:
+        files |= material.certificate_files(part)
+    return files
+
+
+def _pem_files(state: DesiredState, parts: Sequence[DesiredState]) -> dict[str, bytes]:
+    named = _certificate_files(parts)
+    manifest = material.manifest_of(state, named)
+    files: dict[str, bytes] = {material.MANIFEST: manifest.encode()}
+    for name, fingerprint in named.items():
         certificate = state.certificate(fingerprint)
         if certificate:
             files[name] = material.chain_file(certificate).encode()

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 
 from mailadmin.mailconf import material
-from mailadmin.mailconf.profiles import PROFILES
+from mailadmin.mailconf.profiles import KEPT, PROFILES
 from mailadmin.mailconf.services import Daemon, Protocol, TlsMode
 from mailadmin.mailconf.state import ANY_ADDRESS, DesiredState, ListenerState, SniBinding
 
@@ -21,6 +21,10 @@ _LOGIN_SERVICES = {
 }
 _EVERY_ADDRESS = "*, ::"
 _HEADER = "# Written by mailadmin. Edits here are overwritten by the next apply.\n"
+_GENTLE_RELOAD = (
+    "# A reload lets sessions that are logged in, and mail being delivered, finish.",
+    "shutdown_clients = no",
+)
 _PLAIN = re.compile(r"[A-Za-z0-9_./:=,+*!@-]+")
 
 
@@ -44,7 +48,7 @@ def render(
     live: str,
     protocols: Iterable[str] = ("imap", "pop3", "sieve"),
 ) -> str:
-    """Return the drop-in.
+    """Return the drop-in; empty where the host's own files say all that is wanted.
 
     ``live`` is the folder of the PEM files, ``protocols`` those installed on the host: a block for
     another one would be refused by Dovecot's parser.
@@ -55,10 +59,14 @@ def render(
         for item in state.listeners
         if item.definition.daemon is Daemon.DOVECOT and item.definition.protocol in known
     ]
+    is_kept = state.tls_profile == KEPT
+    if is_kept and not (listeners or state.default_certificate or state.sni_bindings):
+        return ""
+    settings = _kept_settings if is_kept else _global_settings
     return "\n".join(
         part
         for part in (
-            _HEADER + _global_settings(state, version, live),
+            _HEADER + settings(state, version, live),
             *(_protocol_block(state, listeners, item, version, live) for item in _LOGIN_SERVICES),
             *(_name_block(state, binding, version, live) for binding in state.sni_bindings),
             *(_service_block(listeners, protocol, version) for protocol in _LOGIN_SERVICES),
@@ -81,11 +89,16 @@ def _global_settings(state: DesiredState, version: tuple[int, int], live: str) -
         lines += ["ssl_server_prefer_ciphers = client", "auth_allow_cleartext = no"]
     else:
         lines += ["ssl_prefer_server_ciphers = no", "disable_plaintext_auth = yes"]
-    lines += [
-        "# A reload lets sessions that are logged in, and mail being delivered, finish.",
-        "shutdown_clients = no",
-    ]
-    return _as_text(lines)
+    return _as_text([*lines, *_GENTLE_RELOAD])
+
+
+def _kept_settings(state: DesiredState, version: tuple[int, int], live: str) -> str:
+    """Return what is said for all where the host's own files say the rest."""
+    lines: list[str] = []
+    if state.default_certificate:
+        files = material.pair_files(state, material.DEFAULT, state.default_certificate)
+        lines += _certificate_lines(files, version, live)
+    return _as_text([*lines, *_GENTLE_RELOAD])
 
 
 def _certificate_lines(files: Iterable[str], version: tuple[int, int], live: str) -> list[str]:
@@ -123,10 +136,15 @@ def _protocol_block(
         if name:
             files = material.pair_files(state, name, fingerprint)
             lines += _certificate_lines(files, version, live)
-    if any(item.is_enabled and item.tls_mode is TlsMode.NONE for item in ours):
-        is_new = version >= (2, 4)
+    modes = {item.tls_mode for item in ours if item.is_enabled}
+    is_new = version >= (2, 4)
+    if TlsMode.NONE in modes:
         lines.append("ssl = yes")
         lines.append("auth_allow_cleartext = yes" if is_new else "disable_plaintext_auth = no")
+    elif TlsMode.STARTTLS in modes and state.tls_profile == KEPT:
+        # Elsewhere this is said for all protocols.
+        lines.append("ssl = required")
+        lines.append("auth_allow_cleartext = no" if is_new else "disable_plaintext_auth = yes")
     return _block(f"protocol {protocol}", lines)
 
 

@@ -48,21 +48,31 @@ class DovecotSettings:
         """Tell whether a reload lets logged-in sessions live, by what the files say."""
         return self.get("shutdown_clients") == "no"
 
-    def certificate_files(self) -> list[tuple[str, str]]:
-        """Return the global certificate and key files, as pairs of paths: the first, and the one
-        served beside it if there is one.
+    def certificate_files(self, *section: str) -> list[tuple[str, str]]:
+        """Return the certificate and key files, as pairs of paths: the first, and the one served
+        beside it if there is one. They are the global ones, or those of a section.
 
         Dovecot 2.4 prints ``ssl_server_cert_file`` as empty, and the value as ``cert_file`` in a
         section ``ssl_server``, however the file spells it.
         """
-        found = (self._first_pair(_FIRST_PAIR), self._first_pair(_SECOND_PAIR))
+        found = (self._first_pair(section, way) for way in (_FIRST_PAIR, _SECOND_PAIR))
         return [pair for pair in found if pair]
 
-    def _first_pair(self, ways: tuple[tuple[Path, Path], ...]) -> tuple[str, str] | None:
+    def _first_pair(
+        self, section: Path, ways: tuple[tuple[Path, Path], ...]
+    ) -> tuple[str, str] | None:
         for certificate, key in ways:
-            if self.get(*certificate):
-                return self.get(*certificate).lstrip("<"), self.get(*key).lstrip("<")
+            if self.get(*section, *certificate):
+                return (
+                    self.get(*section, *certificate).lstrip("<"),
+                    self.get(*section, *key).lstrip("<"),
+                )
         return None
+
+    @property
+    def sections(self) -> tuple[Path, ...]:
+        """Return the path of every section that sets something, once, in the order of the text."""
+        return tuple(dict.fromkeys(path[:-1] for path in self.values if len(path) > 1))
 
 
 def _is_protocol(path: Path, value: str) -> bool:

@@ -103,8 +103,13 @@ def chain_file(certificate: CertificateMaterial) -> str:
 
 def manifest(state: DesiredState) -> str:
     """Return what a reader of the diff should see of the PEM files: no key, one fact a line."""
+    return manifest_of(state, certificate_files(state))
+
+
+def manifest_of(state: DesiredState, files: Mapping[str, str]) -> str:
+    """Return the manifest of these files, given with the leaf in each, of the state."""
     blocks: list[str] = []
-    for name, fingerprint in sorted(certificate_files(state).items()):
+    for name, fingerprint in sorted(files.items()):
         certificate = state.certificate(fingerprint)
         lines = [name, f"  leaf SHA-256  {fingerprint}"]
         if certificate and certificate.companion:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from mailadmin.mailconf import block, main_cf, master_cf, material
 from mailadmin.mailconf.addresses import is_collision
 from mailadmin.mailconf.logical_lines import split_lines
 from mailadmin.mailconf.master_cf import Entry
-from mailadmin.mailconf.profiles import PROFILES
+from mailadmin.mailconf.profiles import KEPT, PROFILES
 from mailadmin.mailconf.services import SERVICES, Daemon, TlsMode
 from mailadmin.mailconf.state import ANY_ADDRESS, DesiredState, ListenerState
 from mailadmin.pki.problems import Problem, Severity
 
 # Superseded by smtpd_tls_chain_files or smtpd_tls_security_level; kept, they only mislead.
-_REPLACED_CERTIFICATES = (
+OLD_CERTIFICATES = (
     "smtpd_tls_cert_file", "smtpd_tls_key_file", "smtpd_tls_eccert_file", "smtpd_tls_eckey_file",
     "smtpd_tls_dcert_file", "smtpd_tls_dkey_file",
 )  # fmt: skip
@@ -35,7 +35,7 @@ _USUAL_RESTRICTIONS: tuple[list[str], ...] = ([], ["permit_sasl_authenticated", 
 # With -o a service would keep its own version of what main.cf now says for all.
 _OUR_OPTIONS_ON_25 = frozenset(
     {
-        *_REPLACED, *_REPLACED_CERTIFICATES, "smtpd_tls_chain_files", "smtpd_tls_security_level",
+        *_REPLACED, *OLD_CERTIFICATES, "smtpd_tls_chain_files", "smtpd_tls_security_level",
         "smtpd_tls_wrappermode", "smtpd_tls_auth_only", "smtpd_tls_protocols",
         "smtpd_tls_mandatory_protocols", "tls_server_sni_maps",
     }
@@ -61,23 +61,22 @@ def render(state: DesiredState, found: PostfixFiles, *, live: str, map_type: str
     ``live`` is the folder of the PEM files; ``map_type`` the host's lookup table type (``hash``).
     """
     settings = tls_settings(state, live=live, map_type=map_type)
-    replaced = (*_REPLACED, *(_REPLACED_CERTIFICATES if state.default_certificate else ()))
+    replaced = (
+        *(_REPLACED if state.tls_profile != KEPT else ()),
+        *(OLD_CERTIFICATES if state.default_certificate else ()),
+    )
+    text = found.main_cf
     return PostfixFiles(
-        main_cf=main_cf.set_parameters(found.main_cf, settings, replaced),
+        main_cf=main_cf.set_parameters(text, settings, replaced)
+        if settings
+        else block.remove_block(text),
         master_cf=_render_master_cf(state, found.master_cf, live=live),
     )
 
 
 def tls_settings(state: DesiredState, *, live: str, map_type: str) -> dict[str, str]:
     """Return the parameters of main.cf that are ours."""
-    profile = PROFILES[state.tls_profile]
-    settings = {
-        "smtpd_tls_security_level": "may",
-        "smtpd_tls_auth_only": "yes",
-        "smtpd_tls_protocols": f">={profile.minimum_version}",
-        "smtpd_tls_mandatory_protocols": f">={profile.minimum_version}",
-        "smtpd_tls_exclude_ciphers": ", ".join(profile.excluded),
-    }
+    settings = {} if state.tls_profile == KEPT else _policy_settings(state)
     if state.default_certificate:
         files = material.pair_files(state, material.DEFAULT, state.default_certificate)
         settings["smtpd_tls_chain_files"] = _chain_files(files, live)
@@ -90,8 +89,9 @@ def read_owned(state: DesiredState, found: PostfixFiles) -> PostfixFiles:
     """Return of both files what the panel answers for: its block, and whatever outside of it says
     something about the same parameters, ports and addresses.
     """
-    names = {*tls_settings(state, live="", map_type=""), *_REPLACED}
-    names |= set(_REPLACED_CERTIFICATES if state.default_certificate else ())
+    names = set(tls_settings(state, live="", map_type=""))
+    names |= set(_REPLACED if state.tls_profile != KEPT else ())
+    names |= set(OLD_CERTIFICATES if state.default_certificate else ())
     listeners = _postfix_listeners(state)
     return PostfixFiles(
         main_cf=block.keep_own(
@@ -103,6 +103,17 @@ def read_owned(state: DesiredState, found: PostfixFiles) -> PostfixFiles:
     )
 
 
+def _policy_settings(state: DesiredState) -> dict[str, str]:
+    profile = PROFILES[state.tls_profile]
+    return {
+        "smtpd_tls_security_level": "may",
+        "smtpd_tls_auth_only": "yes",
+        "smtpd_tls_protocols": f">={profile.minimum_version}",
+        "smtpd_tls_mandatory_protocols": f">={profile.minimum_version}",
+        "smtpd_tls_exclude_ciphers": ", ".join(profile.excluded),
+    }
+
+
 def service_options(state: DesiredState, listener: ListenerState, *, live: str) -> dict[str, str]:
     """Return the ``-o`` settings of one of our services."""
     options: dict[str, str] = {}
@@ -110,6 +121,9 @@ def service_options(state: DesiredState, listener: ListenerState, *, live: str) 
         options |= _client_options(listener)
     elif listener.tls_mode is TlsMode.NONE:
         options["smtpd_tls_security_level"] = "none"
+    elif state.tls_profile == KEPT:
+        # Elsewhere main.cf says so for all.
+        options["smtpd_tls_security_level"] = "may"
     own = material.own_certificate_file(state, listener)
     if own:
         files = material.pair_files(state, own, state.certificate_for(listener))
@@ -239,6 +253,8 @@ def _render_master_cf(state: DesiredState, text: str, *, live: str) -> str:
         elif entry.words or entry.columns != fresh.columns:
             # What an admin had set here comes back when the port is opened again.
             content.append(f"# {listener.service}\n{entry.as_text(mark=master_cf.OFF)}")
+    if state.tls_profile == KEPT and not taken and not content:
+        return original
     return master_cf.replace_entries(text, taken, "".join(content))
 
 
@@ -296,7 +312,7 @@ def read_listeners(found: PostfixFiles) -> list[ListenerState]:
     A service that is not there gets the address of port 25: that is where it would be expected.
     """
     entries = {
-        name: _own_entry(found, name) or _entry_on_port(found.master_cf, service.port)
+        name: _own_entry(found, name) or entry_on_port(found.master_cf, service.port)
         for name, service in SERVICES.items()
         if service.daemon is Daemon.POSTFIX
     }
@@ -322,12 +338,21 @@ def _as_listener(
 
 
 def _offers_tls(entry: Entry, found: PostfixFiles) -> bool:
-    settings = main_cf.read_parameters(found.main_cf) | entry.options
+    return tls_level(main_cf.read_parameters(found.main_cf) | entry.options) != "none"
+
+
+def tls_level(settings: Mapping[str, str]) -> str:
+    """Return ``none``, ``may`` or ``encrypt``, by the level or by what it took the place of."""
     level = settings.get("smtpd_tls_security_level", "")
-    return level in {"may", "encrypt"} or (not level and settings.get("smtpd_use_tls") == "yes")
+    if level:
+        return level if level in {"may", "encrypt"} else "none"
+    if settings.get("smtpd_enforce_tls") == "yes":
+        return "encrypt"
+    return "may" if settings.get("smtpd_use_tls") == "yes" else "none"
 
 
-def _entry_on_port(text: str, port: int) -> Entry | None:
+def entry_on_port(text: str, port: int) -> Entry | None:
+    """Return the service that has a port, as Postfix chooses it; None if there is none."""
     entries = ((entry, entry.address_and_port) for entry in master_cf.read_entries(text))
     return master_cf.find_effective(entry for entry, where in entries if where and where[1] == port)
 
@@ -338,7 +363,7 @@ def _own_entry(found: PostfixFiles, service: str) -> Entry | None:
 
 def read_certificate_settings(found: PostfixFiles) -> list[str]:
     """Return the files that main.cf names for keys and certificates, also where set aside."""
-    names = ("smtpd_tls_chain_files", *_REPLACED_CERTIFICATES)
+    names = ("smtpd_tls_chain_files", *OLD_CERTIFICATES)
     files: list[str] = []
     for text in (found.main_cf, block.remove_block(found.main_cf)):
         settings = main_cf.read_parameters(text)

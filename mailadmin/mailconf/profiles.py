@@ -1,6 +1,8 @@
 """TLS profiles as data: which versions and cipher suites a server offers.
 
-Names, suites and groups follow Mozilla's server-side guideline 6.0 (2026-04-06).
+Names, suites and groups follow Mozilla's server-side guideline 6.0 (2026-04-06). ``kept`` is what
+the host's own files say: nothing is written of versions and suites, nor anything else that the host
+has already as it is wanted.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ class TlsProfile:
 
     ``ciphers`` are OpenSSL names for TLS 1.2, empty for none; ``excluded`` leaves exactly those
     of Postfix's own list (``smtpd_tls_exclude_ciphers``: unlike ``tls_medium_cipherlist`` it does
-    not touch what Postfix speaks as a client).
+    not touch what Postfix speaks as a client). ``minimum_version`` is empty for the host's own.
     """
 
     name: str
@@ -23,6 +25,8 @@ class TlsProfile:
     ciphers: tuple[str, ...]
     excluded: tuple[str, ...]
 
+
+KEPT = "kept"
 
 _AEAD_CIPHERS = (
     "ECDHE-ECDSA-AES128-GCM-SHA256",
@@ -44,6 +48,7 @@ PROFILES: MappingProxyType[str, TlsProfile] = MappingProxyType(
         for profile in (
             TlsProfile("intermediate", "TLSv1.2", _AEAD_CIPHERS, _NOT_AEAD),
             TlsProfile("modern", "TLSv1.3", (), _NOT_AEAD),
+            TlsProfile(KEPT, "", (), ()),
         )
     }
 )

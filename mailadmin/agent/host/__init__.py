@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from mailadmin.agent.config import AgentConfig
 from mailadmin.agent.host.dovecot import DovecotHost, version_numbers
-from mailadmin.agent.host.files import FileState, replace_file, to_bytes
+from mailadmin.agent.host.files import FileState, remove_file, replace_file, to_bytes
+from mailadmin.agent.host.leaves import read_leaves
 from mailadmin.agent.host.ports import bind_problem, find_holder, is_mail_program
 from mailadmin.agent.host.postfix import PostfixHost
 from mailadmin.agent.host.scratch import ScratchServer
@@ -15,6 +17,9 @@ from mailadmin.agent.host.store import Store
 from mailadmin.agent.host.trial import TrialFile
 from mailadmin.agent.protocol import AgentError
 from mailadmin.mailconf import dovecot_settings, material, postfix
+from mailadmin.mailconf.adopting.base import Base
+from mailadmin.mailconf.adopting.dovecot_files import read_dovecot
+from mailadmin.mailconf.adopting.postfix_files import PostfixSource, read_postfix
 from mailadmin.mailconf.dovecot_settings import DovecotSettings
 from mailadmin.mailconf.postfix import PostfixFiles
 from mailadmin.mailconf.proof import Expectation
@@ -36,6 +41,8 @@ class Found:
     map_type: str
     # The address families Postfix uses: ``all``, or a list of ``ipv4`` and ``ipv6``.
     inet_protocols: str
+    # Some parameters of Postfix, expanded, that paths in its files are built from.
+    postfix_parameters: Mapping[str, str]
     # As the files give them; asked once, since each question is a process.
     dovecot: DovecotSettings
 
@@ -88,6 +95,7 @@ class Host:
             dovecot_version=self.dovecot.version(),
             map_type=parameters["default_database_type"],
             inet_protocols=parameters["inet_protocols"],
+            postfix_parameters=parameters,
             dovecot=self.dovecot.read_settings(),
         )
 
@@ -110,13 +118,31 @@ class Host:
             *dovecot_settings.read_listeners(found.dovecot),
         ]
 
+    def read_base(self, found: Found) -> Base:
+        """Return what the daemons' own files say, our part left out. Raises :class:`AgentError`."""
+        source = PostfixSource(
+            found.postfix_files,
+            found.postfix_parameters,
+            self.postfix.read_tables(found.postfix_files, found.postfix_parameters),
+        )
+        settings = found.dovecot
+        if found.dropin.content is not None:
+            settings = self.dovecot.read_settings_without_dropin(self.store.folder)
+        postfix_base = read_postfix(source)
+        dovecot_base = read_dovecot(settings, self.dovecot.read_texts())
+        groups = postfix_base.file_groups | dovecot_base.file_groups
+        return Base(postfix_base, dovecot_base, {files: read_leaves(files) for files in groups})
+
     def read_pem_files(self, found: Found) -> dict[str, bytes]:
         """Return every PEM file that the daemons are told to use, by path; keys included."""
         paths = [*self.store.pem_files(), *_postfix_pem_files(found)]
         for pair in found.dovecot.certificate_files():
             paths += [Path(name) for name in pair if name]
+        base = self.read_base(found)
+        for files in (*base.postfix.file_groups, *base.dovecot.file_groups):
+            paths += [Path(name) for name in files if name.startswith("/")]
         files: dict[str, bytes] = {}
-        for path in paths:
+        for path in dict.fromkeys(paths):
             try:
                 state = FileState.read(path)
             except AgentError:
@@ -198,7 +224,9 @@ class Host:
             (found.master_cf, rendered.postfix.master_cf),
         ):
             content = to_bytes(text)
-            if content != was.content:
+            if was is found.dropin and not content:
+                remove_file(was)
+            elif content != was.content:
                 replace_file(was, content)
 
     def start_if_dead(self, daemon: Daemon) -> bool:

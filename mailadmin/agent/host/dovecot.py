@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import re
 import socket
+import tempfile
 from pathlib import Path
 
 import psutil
@@ -16,6 +18,8 @@ from mailadmin.agent.host.programs import Finished, find_program, run
 from mailadmin.agent.protocol import AgentError
 from mailadmin.mailconf.dovecot_settings import DovecotSettings, read_settings
 
+_MOST_FILES = 200
+_INCLUDE = re.compile(r"^\s*!include(?:_try)?\s+(\S+)", re.MULTILINE)
 _VERSION = re.compile(r"(\d+)\.(\d+)\S*")
 # Dovecot's process title says so; "dovecot" alone would also match a shell script.
 _MASTER_NAME = "dovecot"
@@ -45,9 +49,42 @@ class DovecotHost:
         The defaults come first, since 2.4 leaves those of a listener out of ``-a``. Without ``-P``
         Dovecot 2.3 hides the path of the key like a password, so passwords are among them too.
         """
+        return self._settings_of(self.paths.config_file)
+
+    def read_settings_without_dropin(self, folder: Path) -> DovecotSettings:
+        """Return every setting as it would be without our file, from a copy under ``folder``.
+
+        Raises :class:`AgentError`.
+        """
+        source = self.paths.config_file.parent
+        with tempfile.TemporaryDirectory(prefix="reading-", dir=folder) as name:
+            copy = Path(name) / "dovecot"
+            copy_folder(source, copy)
+            (copy / self.paths.dropin.relative_to(source)).unlink(missing_ok=True)
+            return self._settings_of(copy / self.paths.config_file.name)
+
+    def read_texts(self) -> dict[str, str]:
+        """Return Dovecot's files, by path from the folder of the first, but not our own.
+
+        They follow ``!include`` as config-parser.c does: from the folder of the file that says it.
+        What cannot be read is left out; Dovecot's parser has the say.
+        """
+        texts: dict[str, str] = {}
+        waiting = [self.paths.config_file]
+        while waiting:
+            path = waiting.pop(0)
+            name = os.path.relpath(path, self.paths.config_file.parent)
+            if name in texts or path == self.paths.dropin or len(texts) >= _MOST_FILES:
+                continue
+            with contextlib.suppress(AgentError):
+                texts[name] = FileState.read(path).text
+                waiting += _included(path, texts[name])
+        return texts
+
+    def _settings_of(self, config: Path) -> DovecotSettings:
         outputs = []
         for option in ("-d", "-a"):
-            done = self._doveconf(self.paths.config_file, option, "-P")
+            done = self._doveconf(config, option, "-P")
             if not done.is_ok:
                 raise AgentError.because("dovecot.config_broken", words=done.words)
             outputs.append(done.output)
@@ -163,6 +200,15 @@ class DovecotHost:
 
     def _program(self, name: str) -> Path:
         return find_program(name, self.paths.command_directory)
+
+
+def _included(path: Path, text: str) -> list[Path]:
+    folder = path.parent
+    return [
+        Path(name)
+        for match in _INCLUDE.finditer(text)
+        for name in sorted(glob.glob(os.path.join(folder, match[1])))
+    ]
 
 
 def version_numbers(version: str) -> tuple[int, int]:

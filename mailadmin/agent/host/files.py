@@ -99,6 +99,15 @@ def cool_down(path: Path) -> None:
     os.utime(path, (moment, moment))
 
 
+def remove_file(was: FileState) -> None:
+    """Remove the file if it is there. Raises :class:`AgentError`."""
+    try:
+        was.path.unlink(missing_ok=True)
+        sync_folder(was.path.parent)
+    except OSError as error:
+        raise file_error("file.unwritable", was.path, error) from None
+
+
 def restore_file(was: FileState) -> bool:
     """Make the file what it was, byte for byte; returns whether anything had to be done.
 
@@ -109,11 +118,7 @@ def restore_file(was: FileState) -> bool:
     if now == was or (now.content is None and was.content is None):
         return False
     if was.content is None:
-        try:
-            was.path.unlink(missing_ok=True)
-            sync_folder(was.path.parent)
-        except OSError as error:
-            raise file_error("file.unwritable", was.path, error) from None
+        remove_file(was)
     else:
         replace_file(was, was.content)
     return True

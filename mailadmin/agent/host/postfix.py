@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -14,6 +14,7 @@ from mailadmin.agent.host.files import FileState, cool_down, copy_folder, to_byt
 from mailadmin.agent.host.programs import Finished, find_program, run
 from mailadmin.agent.protocol import AgentError
 from mailadmin.mailconf import main_cf
+from mailadmin.mailconf.adopting.postfix_files import table_sources
 from mailadmin.mailconf.postfix import PostfixFiles
 
 _LINE_NUMBER = re.compile(r", line [0-9-]+:")
@@ -21,6 +22,9 @@ _UNUSED = re.compile(r"unused parameter: ([^\s=]+)=")
 _PARAMETERS = (
     "mail_version", "default_database_type", "queue_directory", "maillog_file", "inet_protocols",
     "syslog_name",
+    # What paths and restrictions in the files are built from.
+    "config_directory", "daemon_directory", "data_directory", "command_directory", "myhostname",
+    "mydomain", "myorigin", "meta_directory", "shlib_directory",
 )  # fmt: skip
 
 
@@ -57,6 +61,17 @@ class PostfixHost:
             if file.content is None:
                 raise AgentError.because("file.missing", str(file.path))
         return files
+
+    def read_tables(self, files: PostfixFiles, parameters: Mapping[str, str]) -> dict[str, str]:
+        """Return the sources of the tables of host names, by path; what cannot be read is left
+        out. A source holds paths; the compiled map, which holds keys, is not opened."""
+        tables: dict[str, str] = {}
+        for _, path in table_sources(files, parameters):
+            with contextlib.suppress(AgentError):
+                state = FileState.read(Path(path))
+                if state.content is not None:
+                    tables[path] = state.text
+        return tables
 
     def is_running(self) -> bool:
         """Tell whether the master lives, by its pid file and what runs under that number.

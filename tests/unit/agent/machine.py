@@ -236,6 +236,9 @@ class FakePostfix(FakeDaemon):
     def read_files(self) -> tuple[FileState, FileState]:
         return FileState.read(self.machine.main_cf), FileState.read(self.machine.master_cf)
 
+    def read_tables(self, files: PostfixFiles, parameters: Mapping[str, str]) -> dict[str, str]:
+        return {}
+
     def check(self, files: PostfixFiles, staging: Path) -> None:
         self.machine.faults.hit("postfix.check")
         staging.mkdir()
@@ -259,7 +262,17 @@ class FakeDovecot(FakeDaemon):
 
     def read_settings(self) -> dovecot_settings.DovecotSettings:
         own = self.machine.dropin.read_text() if self.machine.dropin.exists() else ""
-        return dovecot_settings.read_settings(_DOVECONF.format(pem=self.machine.snakeoil) + own)
+        return dovecot_settings.read_settings(self.text + own)
+
+    @property
+    def text(self) -> str:
+        return _DOVECONF.format(pem=self.machine.snakeoil)
+
+    def read_settings_without_dropin(self, folder: Path) -> dovecot_settings.DovecotSettings:
+        return dovecot_settings.read_settings(self.text)
+
+    def read_texts(self) -> dict[str, str]:
+        return {"dovecot.conf": self.text}
 
     def check(self, dropin: str, staging: Path) -> None:
         self.machine.faults.hit("dovecot.check")

@@ -1,0 +1,31 @@
+"""Which certificates a group of files serves: those whose key lies among them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from mailadmin.agent.host.files import FileState
+from mailadmin.agent.protocol import AgentError
+from mailadmin.pki.keys import public_key_id
+from mailadmin.pki.parts import read_parts
+
+
+def read_leaves(files: Iterable[str]) -> frozenset[str]:
+    """Return the fingerprints; none where the certificates or their keys cannot be read."""
+    parts = read_parts(read_contents(list(files)))
+    keys = {public_key_id(key) for key in parts.private_keys}
+    return frozenset(
+        leaf.fingerprint for leaf in parts.certificates if leaf.public_key_id in keys
+    )
+
+
+def read_contents(files: Sequence[str]) -> list[bytes]:
+    """Return what the files hold, each once; what cannot be read is left out."""
+    contents: list[bytes] = []
+    for name in dict.fromkeys(files):
+        with contextlib.suppress(AgentError):
+            content = FileState.read(Path(name)).content if name.startswith("/") else None
+            contents += [content] if content else []
+    return contents
