@@ -23,7 +23,11 @@ def observe(host: Host) -> dict[str, Any]:
         "protocols": list(found.dovecot.protocols),
         "listeners": [item.as_dict() for item in host.read_listeners(found)],
         "certificates": [
-            {"fingerprint": item.fingerprint, "leaf_pem": item.leaf_pem, "chain_pem": item.chain_pem}
+            {
+                "fingerprint": item.fingerprint,
+                "leaf_pem": item.leaf_pem,
+                "chain_pem": item.chain_pem,
+            }
             for item in _certificates(host, found)
         ],
     }

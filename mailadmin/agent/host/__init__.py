@@ -139,8 +139,8 @@ class Host:
         for pair in found.dovecot.certificate_files():
             paths += [Path(name) for name in pair if name]
         base = self.read_base(found)
-        for files in (*base.postfix.file_groups, *base.dovecot.file_groups):
-            paths += [Path(name) for name in files if name.startswith("/")]
+        for group in (*base.postfix.file_groups, *base.dovecot.file_groups):
+            paths += [Path(name) for name in group if name.startswith("/")]
         files: dict[str, bytes] = {}
         for path in dict.fromkeys(paths):
             try:

@@ -207,7 +207,7 @@ def _included(path: Path, text: str) -> list[Path]:
     return [
         Path(name)
         for match in _INCLUDE.finditer(text)
-        for name in sorted(glob.glob(os.path.join(folder, match[1])))
+        for name in sorted(glob.glob(str(folder / match[1])))  # noqa: PTH207 - may be absolute
     ]
 
 

@@ -16,9 +16,7 @@ def read_leaves(files: Iterable[str]) -> frozenset[str]:
     """Return the fingerprints; none where the certificates or their keys cannot be read."""
     parts = read_parts(read_contents(list(files)))
     keys = {public_key_id(key) for key in parts.private_keys}
-    return frozenset(
-        leaf.fingerprint for leaf in parts.certificates if leaf.public_key_id in keys
-    )
+    return frozenset(leaf.fingerprint for leaf in parts.certificates if leaf.public_key_id in keys)
 
 
 def read_contents(files: Sequence[str]) -> list[bytes]:

@@ -49,9 +49,7 @@ def read_dovecot(settings: DovecotSettings, texts: Mapping[str, str]) -> DaemonB
     )
 
 
-def _with_files(
-    item: ListenerState, settings: DovecotSettings, common: FileGroup
-) -> FoundListener:
+def _with_files(item: ListenerState, settings: DovecotSettings, common: FileGroup) -> FoundListener:
     if not item.is_enabled:
         return FoundListener(item)
     own = _files(settings, f"protocol {item.definition.protocol}")

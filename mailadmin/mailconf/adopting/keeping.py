@@ -33,9 +33,7 @@ def subtract(state: DesiredState, base: Base) -> Remaining:
     """Return what the host's own files do not say yet."""
     parts = {daemon: _subtract_from(state, base, daemon) for daemon in Daemon}
     written = {item.service for part in parts.values() for item in part.listeners}
-    is_default_written = {
-        daemon: bool(part.default_certificate) for daemon, part in parts.items()
-    }
+    is_default_written = {daemon: bool(part.default_certificate) for daemon, part in parts.items()}
     kept = {
         item.service
         for item in state.listeners
@@ -55,9 +53,15 @@ def _subtract_from(state: DesiredState, base: Base, daemon: Daemon) -> DesiredSt
     before = {item.state.service: item for item in own.listeners}
     common = base.leaves_in(own.files)
     default = frozenset(state.pair_of(state.default_certificate))
-    is_default_written = bool(default and common) and default != common and any(
-        _is_served(item) and _wanted(state, item) == default and not _has_own_files(before, item)
-        for item in listeners
+    is_default_written = (
+        bool(default and common)
+        and default != common
+        and any(
+            _is_served(item)
+            and _wanted(state, item) == default
+            and not _has_own_files(before, item)
+            for item in listeners
+        )
     )
     common = default if is_default_written else common
     remaining: list[ListenerState] = []
@@ -110,9 +114,7 @@ def _is_same(found: ListenerState, wanted: ListenerState) -> bool:
     )
 
 
-def _remaining_names(
-    state: DesiredState, base: Base, own: DaemonBase
-) -> tuple[SniBinding, ...]:
+def _remaining_names(state: DesiredState, base: Base, own: DaemonBase) -> tuple[SniBinding, ...]:
     """Return every name if one differs: Postfix has one table, all of it ours or the host's.
 
     Names that this daemon shows and the other does not are its own; the panel knows none of them.
@@ -136,9 +138,7 @@ def shared_names(base: Base) -> dict[str, frozenset[str]]:
     """Return the names for which both daemons show the same certificate of their own."""
     found: dict[str, frozenset[str]] = {}
     for name in base.postfix.names.keys() & base.dovecot.names.keys():
-        one, other = (
-            base.leaves_in(daemon.names[name]) for daemon in (base.postfix, base.dovecot)
-        )
+        one, other = (base.leaves_in(daemon.names[name]) for daemon in (base.postfix, base.dovecot))
         if one and one == other:
             found[name] = one
     return found

@@ -56,7 +56,7 @@ def read_postfix(source: PostfixSource) -> DaemonBase:
     """Return what the files say where our block and our marks are left out."""
     files = original_files(source.files)
     settings = dict(source.parameters) | main_cf.read_parameters(files.main_cf)
-    names, findings = _read_names(source, settings)
+    names, findings = _read_names(source)
     return DaemonBase(
         listeners=tuple(_listener(item, files, settings) for item in read_listeners(files)),
         files=_certificate_files(settings, settings),
@@ -150,9 +150,7 @@ def _is_for_users_only(restrictions: str) -> bool:
     return False
 
 
-def _read_names(
-    source: PostfixSource, settings: Mapping[str, str]
-) -> tuple[dict[str, FileGroup], list[Problem]]:
+def _read_names(source: PostfixSource) -> tuple[dict[str, FileGroup], list[Problem]]:
     names: dict[str, FileGroup] = {}
     findings: list[Problem] = []
     for kind, path in table_sources(source.files, source.parameters):

@@ -22,9 +22,7 @@ class Adopted:
     findings: tuple[Problem, ...]
 
 
-def adopt(
-    host_name: str, base: Base, certificates: Mapping[str, CertificateMaterial]
-) -> Adopted:
+def adopt(host_name: str, base: Base, certificates: Mapping[str, CertificateMaterial]) -> Adopted:
     """Return the state that leaves the host as it is; ``certificates`` by fingerprint.
 
     The certificate that most ports serve is the default one. A port whose files hold none that can
@@ -55,9 +53,7 @@ def adopt(
         certificates=tuple(_paired(base, certificates)),
     )
     used = set(state.used_fingerprints)
-    state = state.with_certificates(
-        item for item in state.certificates if item.fingerprint in used
-    )
+    state = state.with_certificates(item for item in state.certificates if item.fingerprint in used)
     findings = (
         *base.postfix.findings,
         *base.dovecot.findings,

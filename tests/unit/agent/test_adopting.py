@@ -11,6 +11,7 @@ from mailadmin.agent.planner import Plan, make_plan
 from mailadmin.mailconf.adopting.taking_over import Adopted
 from mailadmin.mailconf.state import DesiredState
 from tests.host_fixtures import NAMES, HostFixture, set_up_host
+from tests.states import make_material, with_default, with_open
 
 HOST_NAME = "mail.example.test"
 
@@ -65,4 +66,36 @@ def test_putting_that_plan_in_place_changes_no_byte(found: HostFixture) -> None:
     before = found.snapshot()
     same = plan(found, adopt(found).state)
     found.host.put_files(same.found, same.rendered)
+    assert found.snapshot() == before
+
+
+def put_in_place(found: HostFixture, state: DesiredState) -> Plan:
+    """Do to the files what an apply does."""
+    planned = plan(found, state)
+    found.host.put_files(planned.found, planned.rendered)
+    return planned
+
+
+def test_closing_a_port_touches_its_daemon_alone_and_going_back_restores_every_byte(
+    found: HostFixture,
+) -> None:
+    before = found.snapshot()
+    state = adopt(found).state
+    put_in_place(found, with_open(state, "imaps", is_open=False))
+    changed = {name for name in found.snapshot() if found.snapshot()[name] != before.get(name)}
+    assert changed == {"dovecot/conf.d/99-mailadmin.conf"}
+    put_in_place(found, state)
+    assert found.snapshot() == before
+
+
+def test_another_certificate_for_all_and_back_restores_every_byte(found: HostFixture) -> None:
+    before = found.snapshot()
+    state = adopt(found).state
+    other = with_default(state, make_material("other").certificate)
+    planned = put_in_place(found, other)
+    assert {"main.cf", "99-mailadmin.conf", "certificates"} <= {
+        item["name"] for item in planned.report().files
+    }
+    assert plan(found, other).report().files[0]["name"] == "certificates"
+    put_in_place(found, state)
     assert found.snapshot() == before
