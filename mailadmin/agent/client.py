@@ -41,6 +41,10 @@ class AgentClient:
         """Return versions, listeners and certificates as found on the host."""
         return self._ask(Verb.OBSERVE, {})
 
+    def observe_as_left(self, host_name: str) -> dict[str, Any]:
+        """Return versions, the state that leaves the host as its own files have it, findings."""
+        return self._ask(Verb.OBSERVE_AS_LEFT, {"host_name": host_name})
+
     def plan(self, state: DesiredState) -> PlanReport:
         """Return what applying the state would change. Nothing is changed."""
         params = {"state": state.as_dict(with_pem=True, with_key=True)}

@@ -43,6 +43,16 @@ def observe_as_left(host: Host, host_name: str) -> tuple[Found, Adopted]:
     return found, adopt(host_name, host.read_base(found), certificates)
 
 
+def describe_as_left(host: Host, host_name: str) -> dict[str, Any]:
+    """Return the same as what crosses to the panel: certificates, but no key."""
+    found, adopted = observe_as_left(host, host_name)
+    return {
+        "versions": found.versions,
+        "state": adopted.state.as_dict(with_pem=True),
+        "findings": [item.as_dict() for item in adopted.findings],
+    }
+
+
 def _certificates(host: Host, found: Found) -> Iterator[CertificateMaterial]:
     """Yield the leaves whose key is on the host too: only those can be served again."""
     keys = read_host_keys(host, found)

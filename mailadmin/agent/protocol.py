@@ -26,6 +26,7 @@ class Verb(StrEnum):
     """All that the agent can be asked to do."""
 
     OBSERVE = "observe"
+    OBSERVE_AS_LEFT = "observe_as_left"
     PLAN = "plan"
     APPLY = "apply"
     CONFIRM = "confirm"

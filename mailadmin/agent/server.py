@@ -23,7 +23,7 @@ from mailadmin.agent.drift import check
 from mailadmin.agent.host import Host
 from mailadmin.agent.host.ports import is_local_address
 from mailadmin.agent.host.usage import read_usage
-from mailadmin.agent.observing import observe
+from mailadmin.agent.observing import describe_as_left, observe
 from mailadmin.agent.planner import make_plan
 from mailadmin.agent.probe import probe_all
 from mailadmin.agent.protocol import (
@@ -151,6 +151,8 @@ class Agent:
         match request.verb:
             case Verb.OBSERVE:
                 return observe(self.host) | {"http01": self.challenges.describe()}
+            case Verb.OBSERVE_AS_LEFT:
+                return describe_as_left(self.host, _text(request, "host_name"))
             case Verb.PLAN:
                 return make_plan(read_state(request), self.host).report().as_dict()
             case Verb.PROBE:

@@ -37,6 +37,7 @@ VERBS: dict[str, Promise] = {
     "csr.cancelled": _("cancelled certificate request"),
     "name.bound": _("chose a certificate for host name"),
     "name.unbound": _("removed the certificate for host name"),
+    "server.adopted": _("took over, as it was found, mail server"),
     "server.registered": _("registered mail server"),
     "server.changed": _("changed mail server"),
     "change.undone": _("undid a pending change of"),

@@ -21,6 +21,7 @@ from mailadmin.deployments import selectors, tasks
 from mailadmin.deployments.drift import overwritten_pieces
 from mailadmin.deployments.models import Deployment, Plan, ProbeRun
 from mailadmin.deployments.runner import HostReport, look_at_host
+from mailadmin.deployments.runner.adopting import HostAsLeft
 from mailadmin.deployments.runner.swapping import Swap, swapped_state
 from mailadmin.listeners.selectors import (
     applied_state,
@@ -294,6 +295,29 @@ def adopt_server(
         create_listeners(server=server, actor=actor, states=states)
         server.refresh_from_db()
         _record_baseline(actor, server)
+    return server
+
+
+@transaction.atomic
+def adopt_as_left(*, actor: Actor, found: HostAsLeft, agent_socket: str = "") -> MailServer:
+    """Take over a host as its own files have it: nothing is pending, nothing would be written.
+
+    Its keys stay on it. Raises :class:`ChangeRefusedError` when applying what was understood would
+    change a file, and for a host name that is none.
+    """
+    if not found.is_unchanged:
+        names = ", ".join(str(item["name"]) for item in found.plan.files)
+        raise ChangeRefusedError(Problem("adopting.would_change", params={"files": names}))
+    name = found.state.host_name
+    server = register_server(actor=actor, host_name=name, agent_socket=agent_socket)
+    server.versions = found.versions
+    server.save(update_fields=["versions"])
+    for item in found.state.certificates:
+        register_found_certificate(actor=actor, leaf_pem=item.leaf_pem, chain_pem=item.chain_pem)
+    state = replace(found.state, host_name=server.host_name)
+    restore_state(actor=actor, server=server, state=state, verb="server.adopted")
+    server.refresh_from_db()
+    _record_baseline(actor, server)
     return server
 
 

@@ -11,6 +11,7 @@ from mailadmin.pki.problems import Problem
 _PROFILES: dict[str, Promise] = {
     "intermediate": _("TLS 1.2 and 1.3"),
     "modern": _("TLS 1.3 only"),
+    "kept": _("As the mail server’s own files say"),
 }
 
 _PROFILE_ADVICE: dict[str, Promise] = {
@@ -21,6 +22,10 @@ _PROFILE_ADVICE: dict[str, Promise] = {
     "modern": _(
         "Strictest: programs and servers that know no TLS 1.3 (before about 2018) cannot connect. "
         "Some mail servers then deliver to port 25 without encryption."
+    ),
+    "kept": _(
+        "For a server that was set up by hand or by another program: versions and ciphers stay as "
+        "they are, and the panel writes only what differs from the server’s own files."
     ),
 }
 

@@ -16,6 +16,55 @@ from mailadmin.pki.problems import Problem
 _DAEMONS = {"postfix": "Postfix", "dovecot": "Dovecot"}
 
 PROBLEMS: dict[str, Promise] = {
+    # a host taken over as it was found
+    "adopting.would_change": _(
+        "Taking over what was understood would change %(files)s. Nothing was taken over. Look at "
+        "the differences with --dry-run."
+    ),
+    "kept.name_in_files": _(
+        "The mail server’s own files give %(subject)s a certificate, and the panel cannot take "
+        "that out of them. Remove the name there, or leave it as it is here."
+    ),
+    "found.other_port": _(
+        "A service on a port that the panel does not look after (%(file)s, line %(line)s): %(text)s"
+    ),
+    "found.other_program": _(
+        "Another program than smtpd answers on one of the panel’s ports (%(file)s, line %(line)s). "
+        "It stays; the panel cannot change this port: %(text)s"
+    ),
+    "found.second_service": _(
+        "A second service on one of the panel’s ports (%(file)s, line %(line)s). The panel looks "
+        "after the other one: %(text)s"
+    ),
+    "found.setting": _("A TLS setting that stays as it is (%(file)s, line %(line)s): %(text)s"),
+    "found.several_addresses": _(
+        "Postfix listens on several addresses, but not on all (%(file)s, line %(line)s). The panel "
+        "looks at one of them only: %(text)s"
+    ),
+    "found.other_instance": _(
+        "Postfix has other instances, which the panel does not look after (%(file)s, line "
+        "%(line)s): %(text)s"
+    ),
+    "found.sni_map_unreadable": _(
+        "The table of host names cannot be read: %(file)s. It stays as it is. If it is a text "
+        "file, let the agent read it."
+    ),
+    "found.name_pattern": _(
+        "A certificate for a pattern of host names, which the panel has no word for (%(file)s, "
+        "line %(line)s). It stays as it is: %(text)s"
+    ),
+    "found.name_one_sided": _(
+        "Postfix and Dovecot do not show the same certificate for %(text)s. It stays as it is; the "
+        "panel does not look after this name."
+    ),
+    "found.certificate_unreadable": _(
+        "These files hold no certificate with its key, or more than an RSA and an ECDSA one: "
+        "%(text)s. They stay as they are. Choose a certificate for their ports to take them over."
+    ),
+    "found.filter": _(
+        "Dovecot has settings for some addresses only, which the panel does not look after "
+        "(%(file)s, line %(line)s): %(text)s"
+    ),
     # the agent
     "agent.unreachable": _(
         "The agent on the mail server cannot be reached (%(detail)s). Nothing was asked of the "

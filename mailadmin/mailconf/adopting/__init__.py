@@ -17,7 +17,6 @@ found.name_pattern              warning   a certificate for a pattern of host na
 found.name_one_sided            warning   Postfix and Dovecot differ about a host name
 found.certificate_unreadable    warning   a certificate file that is named and cannot be read
 found.filter                    warning   Dovecot has settings for some addresses or names only
-found.protocol_shared           warning   Dovecot ports of one protocol that differ
 ==============================  ========  ==========================================================
 
 Parameters: ``file``, ``line`` (0 where none can be told) and ``text``, the line itself.
