@@ -149,10 +149,8 @@ class Agent:
         ``is_there`` tells whether whoever asked still waits.
         """
         match request.verb:
-            case Verb.OBSERVE:
-                return observe(self.host) | {"http01": self.challenges.describe()}
-            case Verb.OBSERVE_AS_LEFT:
-                return describe_as_left(self.host, _text(request, "host_name"))
+            case Verb.OBSERVE | Verb.OBSERVE_AS_LEFT:
+                return self._observe(request)
             case Verb.PLAN:
                 return make_plan(read_state(request), self.host).report().as_dict()
             case Verb.PROBE:
@@ -170,6 +168,11 @@ class Agent:
             case Verb.REHEARSE:
                 asked = (read_state(request), read_names(request))
                 return {"seen": [item.as_dict() for item in self._rehearse(*asked)]}
+
+    def _observe(self, request: Request) -> dict[str, Any]:
+        if request.verb is Verb.OBSERVE_AS_LEFT:
+            return describe_as_left(self.host, read_text(request, "host_name"))
+        return observe(self.host) | {"http01": self.challenges.describe()}
 
     def _answer_about_challenge(self, request: Request) -> dict[str, Any]:
         if request.verb is Verb.PRESENT_CHALLENGE:

@@ -82,7 +82,7 @@ def read_copy(host_name: str, postfix: Path, dovecot: Path) -> HostAsLeft:
 def _config_of_copy(folder: Path, postfix: Path, dovecot: Path) -> AgentConfig:
     return AgentConfig.from_dict(
         {
-            "socket": str(folder / "agent.sock"),
+            "socket": str(folder / "socket"),
             "state_dir": str(folder / "state"),
             "postfix": {"config_directory": str(postfix)},
             "dovecot": {
