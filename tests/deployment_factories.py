@@ -9,10 +9,20 @@ from typing import Any
 
 from django.utils import timezone
 
-from mailadmin.deployments.models import Deployment, DeploymentStep, Observation, Plan, ProbeRun
+from mailadmin.deployments.models import (
+    Deployment,
+    DeploymentStep,
+    Foresight,
+    Observation,
+    Plan,
+    ProbeRun,
+)
 from mailadmin.deployments.runner.probing import expectations_of, store_observations
-from mailadmin.listeners.selectors import desired_state, pending_changes
+from mailadmin.listeners.selectors import applied_state, desired_state, pending_changes
 from mailadmin.mailconf import proof
+from mailadmin.mailconf.maillog.access import CLEAR
+from mailadmin.mailconf.maillog.outlook import look_ahead
+from mailadmin.mailconf.maillog.usage import Group, LiveSession, Person, Usage
 from mailadmin.mailconf.proof import Expectation, Seen
 from mailadmin.mailconf.services import Protocol, TlsMode
 from mailadmin.mailconf.state import DesiredState
@@ -62,6 +72,49 @@ def make_plan(
         Plan.objects.filter(pk=plan.pk).update(created_at=timezone.now() - age)
         plan.refresh_from_db()
     return plan
+
+
+# Who would notice
+
+
+def make_usage(**values: Any) -> Usage:
+    """Return what the agent counted: POP3 in clear by anna and bert, and by anna just now."""
+    now = int(timezone.now().timestamp())
+    anna = Person("anna@example.org", 40, now - 3600, "192.0.2.7")
+    bert = Person("bert@example.org", 1, now - 9 * 86_400, "192.0.2.8")
+    wanted: dict[str, Any] = {
+        "since": now - 30 * 86_400,
+        "until": now,
+        "reaches_to": now - 30 * 86_400,
+        "sources": ("/var/log/mail.log",),
+        "lines": 120_000,
+        "failures": 3,
+        "is_complete": True,
+        "groups": (Group(("pop3",), CLEAR, "", 41, 2, False, (anna, bert)),),
+        "live": (LiveSession("pop3", "192.0.2.7", "anna@example.org"),),
+        **values,
+    }
+    return Usage(**wanted)
+
+
+def make_foresight(
+    server: MailServer, usage: Usage | None = None, *, age: timedelta = timedelta(0), **values: Any
+) -> Foresight:
+    """Return stored who would notice what is wanted now, as the worker stores it."""
+    before, after = applied_state(server), desired_state(server)
+    outlook = look_ahead(before, after, usage).as_dict() if usage and before else None
+    wanted: dict[str, Any] = {
+        "state_digest": after.digest,
+        "status": Foresight.Status.READY if usage else Foresight.Status.QUEUED,
+        "outlook": outlook,
+        "requested_by": "ada",
+        **values,
+    }
+    foresight = Foresight.objects.create(server=server, **wanted)
+    if age:
+        Foresight.objects.filter(pk=foresight.pk).update(created_at=timezone.now() - age)
+        foresight.refresh_from_db()
+    return foresight
 
 
 # Deployments

@@ -47,6 +47,47 @@ class Plan(models.Model):
         return f"plan {self.pk} ({self.status})"
 
 
+class Foresight(models.Model):
+    """Who would notice what one desired state changes: counted from logs, and soon forgotten,
+    because it names people.
+    """
+
+    class Status(models.TextChoices):
+        """Where the question to the agent stands."""
+
+        QUEUED = "queued"
+        RUNNING = "running"
+        READY = "ready"
+        FAILED = "failed"
+
+    server = models.ForeignKey(MailServer, on_delete=models.CASCADE, related_name="foresights")
+    state_digest = models.CharField(max_length=64)
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED)
+    # How far it is.
+    lines = models.PositiveBigIntegerField(default=0)
+    source = models.CharField(max_length=300, blank=True)
+    # When the worker that sees to it was last heard of.
+    heartbeat_at = models.DateTimeField(null=True)
+    # As ``Outlook`` writes it; null where nothing is taken away from anybody.
+    outlook: models.JSONField[Json | None, Json | None] = models.JSONField(null=True)
+    error: models.JSONField[Json | None, Json | None] = models.JSONField(null=True)
+    requested_by = models.CharField(max_length=150)
+    request_id = models.CharField(max_length=64, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True, db_index=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["server", "state_digest", "-created_at"])]
+
+    def __str__(self) -> str:
+        return f"foresight {self.pk} ({self.status})"
+
+    @property
+    def is_waiting(self) -> bool:
+        """Tell whether the answer is still to come."""
+        return self.status in {self.Status.QUEUED, self.Status.RUNNING}
+
+
 class Deployment(models.Model):
     """One attempt to make the host what was wanted, and how it ended."""
 

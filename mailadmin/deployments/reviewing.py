@@ -9,8 +9,10 @@ from typing import Any
 
 from mailadmin.deployments import selectors
 from mailadmin.deployments.drift import Upgrade, open_upgrade, overwritten_pieces
-from mailadmin.deployments.models import Deployment, Plan
+from mailadmin.deployments.foresight import is_worth_asking
+from mailadmin.deployments.models import Deployment, Foresight, Plan
 from mailadmin.listeners.selectors import applied_state, changes_between, desired_state
+from mailadmin.mailconf.maillog.outlook import Outlook
 from mailadmin.mailconf.plan import Change, Effect
 from mailadmin.mailconf.rules import check_state
 from mailadmin.mailconf.state import DesiredState
@@ -47,6 +49,32 @@ class Review:
     now: datetime
     # A daemon of another version than the files were rendered for.
     upgrade: Upgrade | None = None
+    # Who would notice; and whether anybody could.
+    foresight: Foresight | None = None
+    is_foresight_wanted: bool = False
+
+    @property
+    def needs_foresight(self) -> bool:
+        """Tell whether the agent should be asked who would notice."""
+        is_asked = self.foresight is not None or self.under_way is not None
+        return self.is_foresight_wanted and not is_asked
+
+    @property
+    def is_foreseeing(self) -> bool:
+        """Tell whether the logs are being read."""
+        return self.foresight is not None and self.foresight.is_waiting
+
+    @property
+    def outlook(self) -> Outlook | None:
+        """Return who would notice, once that is known."""
+        found = self.foresight.outlook if self.foresight else None
+        return Outlook.from_dict(found) if found else None
+
+    @property
+    def foreseeing_seconds(self) -> int:
+        """Return for how long the logs have been read."""
+        begun = self.foresight.created_at if self.foresight else self.now
+        return max(0, int((self.now - begun).total_seconds()))
 
     @property
     def overwritten(self) -> list[str]:
@@ -143,6 +171,8 @@ def read_review(server: MailServer, now: datetime) -> Review:
         is_taken_over=selectors.has_ever_written(server),
         now=now,
         upgrade=open_upgrade(server),
+        foresight=selectors.latest_foresight(server, desired.digest),
+        is_foresight_wanted=is_worth_asking(applied, desired),
     )
 
 

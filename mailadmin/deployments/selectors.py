@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from mailadmin.deployments.models import Deployment, Observation, Plan, ProbeRun
+from mailadmin.deployments.models import Deployment, Foresight, Observation, Plan, ProbeRun
 from mailadmin.mailconf.state import DesiredState
 from mailadmin.servers.models import MailServer
 
 # A plan is about the host's files too, which may be edited by hand: it does not stay good for long.
 PLAN_AGE = timedelta(minutes=10)
+# It names people, so it is kept no longer than a reviewer reads.
+FORESIGHT_AGE = timedelta(hours=1)
 _LATEST_LOOKS = 12
 
 
@@ -31,12 +33,36 @@ def latest_plan(server: MailServer, state_digest: str) -> Plan | None:
     # One with a state of its own belongs to a deployment that is not the reviewer's.
     plans = server.plans.filter(state_digest=state_digest, created_at__gt=since)
     plans = plans.filter(state__isnull=True)
-    last = server.deployments.order_by("-number").only("requested_at", "finished_at").first()
-    if last is not None:
-        # After a deployment, whatever it did, the host is not what the plan was made for; one that
-        # waited to be confirmed may have been taken back long after it was asked for.
-        plans = plans.filter(created_at__gt=last.finished_at or last.requested_at)
+    changed_at = _changed_at(server)
+    if changed_at is not None:
+        plans = plans.filter(created_at__gt=changed_at)
     return plans.order_by("-pk").first()
+
+
+def latest_foresight(server: MailServer, state_digest: str) -> Foresight | None:
+    """Return who would notice this state, if that was found out lately."""
+    since = timezone.now() - PLAN_AGE
+    found = server.foresights.filter(state_digest=state_digest, created_at__gt=since)
+    changed_at = _changed_at(server)
+    if changed_at is not None:
+        found = found.filter(created_at__gt=changed_at)
+    return found.order_by("-pk").first()
+
+
+def forgotten_foresights(before: datetime) -> QuerySet[Foresight]:
+    """Return those that nobody works on: not taken since, or by a worker that is silent since."""
+    queued = Q(status=Foresight.Status.QUEUED, created_at__lt=before)
+    return Foresight.objects.filter(
+        queued | Q(status=Foresight.Status.RUNNING, heartbeat_at__lt=before)
+    )
+
+
+def _changed_at(server: MailServer) -> datetime | None:
+    """Return when the last deployment ended: whatever it did, the host is not what it was; one
+    that waited to be confirmed may have been taken back long after it was asked for.
+    """
+    last = server.deployments.order_by("-number").only("requested_at", "finished_at").first()
+    return (last.finished_at or last.requested_at) if last else None
 
 
 def running_probe(server: MailServer) -> ProbeRun | None:

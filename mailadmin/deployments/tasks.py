@@ -14,7 +14,7 @@ from kombu.exceptions import OperationalError
 from mailadmin.audit.request_id import draw_request_id, request_id_set
 from mailadmin.certificates.sealed_uploads import drop_expired_uploads
 from mailadmin.deployments import runner, selectors
-from mailadmin.deployments.models import Deployment, Drift, Plan, ProbeRun
+from mailadmin.deployments.models import Deployment, Drift, Foresight, Plan, ProbeRun
 from mailadmin.servers.models import MailServer
 
 logger = logging.getLogger(__name__)
@@ -38,6 +38,14 @@ def make_plan(plan_id: int) -> None:
     """Answer a plan."""
     with request_id_set(_request_id(Plan, plan_id)):
         runner.run_plan(plan_id)
+
+
+@shared_task
+def foresee(foresight_id: int) -> None:
+    """Find out who would notice a change; while the agent does that for another, try again."""
+    with request_id_set(_request_id(Foresight, foresight_id)):
+        if not runner.run_foresight(foresight_id):
+            send(foresee, foresight_id, countdown=_BUSY_COUNTDOWN)
 
 
 @shared_task
@@ -102,6 +110,9 @@ def resume_interrupted() -> None:
         send(make_plan, plan.pk)
     for run in ProbeRun.objects.filter(status__in=waiting, requested_at__lt=before)[:20]:
         send(run_probe, run.pk)
+    for foresight in selectors.forgotten_foresights(before):
+        send(foresee, foresight.pk)
+    Foresight.objects.filter(created_at__lt=timezone.now() - selectors.FORESIGHT_AGE).delete()
 
 
 @shared_task
@@ -117,5 +128,5 @@ def drop_old_observations() -> None:
     drop_expired_uploads(now=timezone.now())
 
 
-def _request_id(model: type[Plan | Deployment | ProbeRun], pk: int) -> str:
+def _request_id(model: type[Plan | Deployment | ProbeRun | Foresight], pk: int) -> str:
     return model.objects.filter(pk=pk).values_list("request_id", flat=True).first() or ""

@@ -12,6 +12,7 @@ urlpatterns = [
     path("review/", views.review, name="review"),
     path("review/plan/", views.plan_anew, name="plan"),
     path("review/plan/status/", views.plan_status, name="plan_status"),
+    path("review/foresight/", views.foresight_status, name="foresight_status"),
     path("review/apply/", views.apply, name="apply"),
     path("review/discard/", views.discard, name="discard"),
     path("drift/", drift_views.drift, name="drift"),

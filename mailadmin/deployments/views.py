@@ -16,6 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from mailadmin.accounts.mixins import change_required
 from mailadmin.audit.actors import Actor
 from mailadmin.deployments import selectors, services
+from mailadmin.deployments.foresight import request_foresight
 from mailadmin.deployments.forms import ApplyForm
 from mailadmin.deployments.models import Deployment, Plan
 from mailadmin.deployments.progress import read_progress
@@ -43,8 +44,12 @@ def review(request: HttpRequest) -> HttpResponse:
     if server is None:
         return render(request, "deployments/no_server.html")
     shown = read_review(server, timezone.now())
+    actor = Actor.from_request(request)
     if shown.needs_plan:
-        services.request_plan(actor=Actor.from_request(request), server=server)
+        services.request_plan(actor=actor, server=server)
+    if shown.needs_foresight:
+        request_foresight(actor=actor, server=server)
+    if shown.needs_plan or shown.needs_foresight:
         shown = read_review(server, timezone.now())
     return render(request, "deployments/review.html", _review_context(shown))
 
@@ -63,6 +68,16 @@ def plan_status(request: HttpRequest) -> HttpResponse:
     return response
 
 
+@require_safe
+def foresight_status(request: HttpRequest) -> HttpResponse:
+    """Answer the page that waits to hear who would notice: how far it is, or who."""
+    shown = read_review(server_or_404(), timezone.now())
+    if shown.needs_foresight:
+        # Something else is wanted since the page was opened.
+        return HttpResponse(status=204, headers={"HX-Refresh": "true"})
+    return render(request, "deployments/_foresight.html", {"review": shown})
+
+
 @change_required
 @require_POST
 def plan_anew(request: HttpRequest) -> HttpResponse:
@@ -70,7 +85,9 @@ def plan_anew(request: HttpRequest) -> HttpResponse:
     server = server_or_404()
     # A plan made while files are being swapped would be good for nothing.
     if selectors.unfinished_deployment(server) is None:
-        services.request_plan(actor=Actor.from_request(request), server=server)
+        actor = Actor.from_request(request)
+        services.request_plan(actor=actor, server=server)
+        request_foresight(actor=actor, server=server)
     return redirect("deployments:review")
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from django.utils.translation import gettext as _
 
-from mailadmin.deployments.models import Deployment, DeploymentStep, Plan, ProbeRun
+from mailadmin.deployments.models import Deployment, DeploymentStep, Foresight, Plan, ProbeRun
 
 _PAUSE = 0.1
 # A worker takes a message within milliseconds; beat sends forgotten ones again every 10 s.
@@ -29,6 +29,12 @@ def wait_for_probe(run: ProbeRun) -> ProbeRun:
     """Return the look when it is over. Raises :class:`WaitedTooLongError`."""
     _wait(run, lambda: run.status in {ProbeRun.Status.DONE, ProbeRun.Status.FAILED})
     return run
+
+
+def wait_for_foresight(foresight: Foresight) -> Foresight:
+    """Return the foresight when it is answered. Raises :class:`WaitedTooLongError`."""
+    _wait(foresight, lambda: not foresight.is_waiting)
+    return foresight
 
 
 def wait_for_deployment(
@@ -62,7 +68,7 @@ def wait_until_settled(deployment: Deployment) -> Deployment:
 
 
 def _wait(
-    row: Plan | ProbeRun | Deployment,
+    row: Plan | ProbeRun | Deployment | Foresight,
     is_over: Callable[[], bool],
     is_queued: Callable[[], bool] | None = None,
 ) -> None:

@@ -157,6 +157,25 @@ def test_mail_sent_with_a_login_arrives_and_is_read(panel: RunningStack, root: P
     assert "sent by submission" in mail_clients.list_subjects_by_pop3s(panel.sandbox, root)
 
 
+def test_who_read_mail_by_pop3s_is_named_before_it_closes(panel: RunningStack) -> None:
+    user = panel.sandbox.settings.mailbox
+    assert panel.manage("listener", "pop3s", "--disable").returncode == 0
+    shown = json.loads(panel.manage("plan", "--json").stdout)["foresight"]
+    users = {
+        person["who"]
+        for found in shown["findings"]
+        for person in found["shown"]
+        if (found["code"], found["service"]) == ("usage.port_goes", "pop3s")
+    }
+    assert users == {user}
+    # The logs of this server begin today.
+    assert [problem["code"] for problem in shown["problems"]] == ["usage.log_short"]
+    plan = panel.manage("plan").stdout
+    assert f"    {user}\t" in plan
+    assert user not in panel.manage("plan", "--without-usage").stdout
+    assert panel.manage("listener", "pop3s", "--enable").returncode == 0
+
+
 def test_what_cannot_be_applied_ends_with_exit_code_1_and_the_reason(panel: RunningStack) -> None:
     port = panel.sandbox.settings.ports["pop3s"]
     assert panel.manage("listener", "submissions", "--port", str(port)).returncode == 0

@@ -8,6 +8,7 @@ from mailadmin.deployments.runner.challenges import (
     withdraw_challenge,
 )
 from mailadmin.deployments.runner.confirming import settle_deployment
+from mailadmin.deployments.runner.foreseeing import run_foresight
 from mailadmin.deployments.runner.planning import run_plan
 from mailadmin.deployments.runner.probing import run_probe
 from mailadmin.deployments.runner.registering import HostReport, look_at_host
@@ -21,6 +22,7 @@ __all__ = [
     "present_challenge",
     "rehearse_certificate",
     "run_deployment",
+    "run_foresight",
     "run_plan",
     "run_probe",
     "settle_deployment",

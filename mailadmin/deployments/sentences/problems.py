@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from mailadmin.deployments.sentences.foreseeing import FORESEEING
 from mailadmin.listeners.sentences import address_words, key_words, subject_words
 from mailadmin.listeners.sentences import say_problem as say_listener_problem
 from mailadmin.mailconf.services import SERVICES
@@ -16,6 +18,7 @@ from mailadmin.pki.problems import Problem
 _DAEMONS = {"postfix": "Postfix", "dovecot": "Dovecot"}
 
 PROBLEMS: dict[str, Promise] = {
+    **FORESEEING,
     # a host taken over as it was found
     "adopting.would_change": _(
         "Taking over what was understood would change %(files)s. Nothing was taken over. Look at "
@@ -359,16 +362,6 @@ PROBLEMS: dict[str, Promise] = {
     "dovecot.start_failed": _("Dovecot could not be started again: %(words)s"),
     "dovecot.version_unknown": _("Dovecot did not say which version it is: %(words)s"),
     "dovecot.who_failed": _("Dovecot did not say who is logged in: %(words)s"),
-    # who used what
-    "usage.log_unreadable": _(
-        "The log %(subject)s could not be read to its end (%(detail)s). What is missing is not "
-        "counted."
-    ),
-    "usage.no_log": _("No log lines of the last days were found in %(subject)s, nor in a journal."),
-    "usage.under_way": _("The agent reads the logs already. Ask again in a minute."),
-    "usage.not_wanted": _("Reading the logs was given up, because nobody waited for it any more."),
-    "usage.too_slow": _("The logs could not be read within %(seconds)s seconds."),
-    "usage.broken_off": _("Reading the logs broke off. The log of the mail server may say why."),
     # files and programs
     "file.missing": _("%(subject)s does not exist."),
     "file.unreadable": _("%(subject)s cannot be read: %(detail)s."),
@@ -457,6 +450,8 @@ def _words(problem: Problem) -> dict[str, object]:
         "daemon": _DAEMONS.get(problem.subject, problem.subject),
         **params,
     }
+    if "at" in params:
+        words["day"] = datetime.fromtimestamp(int(params["at"]), UTC).date().isoformat()
     if "address" in params and "port" in params:
         words["place"] = address_words(str(params["address"]), str(params["port"]))
     for name in ("found", "wanted"):

@@ -15,9 +15,11 @@ from mailadmin.accounts.templatetags.ui import status
 from mailadmin.deployments import sentences
 from mailadmin.deployments.drift import Upgrade
 from mailadmin.deployments.models import Deployment, Drift
-from mailadmin.deployments.sentences import brief, coming, outcomes
+from mailadmin.deployments.sentences import brief, coming, foresight, outcomes
 from mailadmin.deployments.sentences.drift import say_drift, say_upgrade
 from mailadmin.listeners.sentences import address_words, key_words, say_change, say_deed
+from mailadmin.mailconf.maillog.foresight import Foreseen
+from mailadmin.mailconf.maillog.outlook import Outlook
 from mailadmin.mailconf.proof import Seen
 from mailadmin.pki.names import both_forms
 from mailadmin.pki.problems import Problem
@@ -81,6 +83,30 @@ def drift_words(found: Drift) -> str:
 def upgrade_words(upgrade: Upgrade) -> str:
     """Return what an upgrade asks for, in one sentence."""
     return say_upgrade(upgrade)
+
+
+@register.filter
+def foreseen_words(found: Foreseen) -> str:
+    """Return who would notice what, in one sentence."""
+    return foresight.say_foreseen(found)
+
+
+@register.filter
+def people_words(found: Foreseen) -> str:
+    """Return the list behind that sentence, a line each."""
+    return foresight.say_people(found)
+
+
+@register.filter
+def unused_words(outlook: Outlook) -> list[str]:
+    """Return what would go and nobody was seen to use."""
+    return foresight.say_unused(outlook)
+
+
+@register.filter
+def source_words(outlook: Outlook) -> str:
+    """Return where and of which time it was counted."""
+    return foresight.say_source(outlook)
 
 
 @register.filter

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Self
 
 from mailadmin.mailconf.maillog.access import CLEAR, LOCAL, SOME_TLS, UNTOLD
 from mailadmin.mailconf.maillog.usage import AskedName, Group, LiveSession, Person, Usage
@@ -12,6 +13,8 @@ from mailadmin.mailconf.services import TlsMode
 from mailadmin.mailconf.state import DesiredState, ListenerState
 from mailadmin.pki.names import is_covered
 
+# What a finding names of its people; it counts all of them.
+MOST_NAMED = 500
 # What the daemons' logs call the versions, the oldest first.
 _VERSIONS = ("SSLv3", "TLSv1", "TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 
@@ -20,8 +23,9 @@ _VERSIONS = ("SSLv3", "TLSv1", "TLSv1.0", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 class Foreseen:
     """One thing that would change for people.
 
-    ``people`` is the least number, exact unless ``is_more``; ``sessions`` is exact. ``is_certain``:
-    the log says that it was this service; otherwise it may have been ``others`` as well.
+    ``port`` is the one before the change, or 0. ``people`` is the least number, exact unless
+    ``is_more``; ``sessions`` is exact. ``is_certain``: the log says that it was this service;
+    otherwise it may have been ``others`` as well.
     """
 
     code: str
@@ -34,11 +38,45 @@ class Foreseen:
     live: tuple[LiveSession, ...] = ()
     versions: tuple[str, ...] = ()
     names: tuple[AskedName, ...] = ()
+    port: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form; of many people only those seen last."""
+        return {
+            "code": self.code,
+            "service": self.service,
+            "people": self.people,
+            "is_more": self.is_more,
+            "sessions": self.sessions,
+            "shown": [item.as_dict() for item in self.shown[:MOST_NAMED]],
+            "others": list(self.others),
+            "live": [item.as_dict() for item in self.live[:MOST_NAMED]],
+            "versions": list(self.versions),
+            "names": [item.as_dict() for item in self.names],
+            "port": self.port,
+        }
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Self:
+        """Read the JSON form back. Raises ``KeyError`` or ``TypeError`` on another shape."""
+        parts = {
+            "shown": tuple(Person(**item) for item in value["shown"]),
+            "others": tuple(value["others"]),
+            "live": tuple(LiveSession(**item) for item in value["live"]),
+            "versions": tuple(value["versions"]),
+            "names": tuple(AskedName(**item) for item in value["names"]),
+        }
+        return cls(**{**value, **parts})
 
     @property
     def is_certain(self) -> bool:
         """Tell whether it is known to have been this service."""
         return not self.others
+
+    @property
+    def is_surely_noticed(self) -> bool:
+        """Tell whether somebody would certainly notice, as far as the log tells."""
+        return self.is_certain and self.code not in {"usage.version_untold", "usage.name_missing"}
 
     @property
     def is_empty(self) -> bool:
@@ -74,14 +112,36 @@ def foresee(before: DesiredState, after: DesiredState, usage: Usage) -> tuple[Fo
     return tuple(item for item in found if not item.is_empty)
 
 
+@dataclass(frozen=True, slots=True)
+class Taking:
+    """What a change takes away: a port, clear text, a TLS version, or (service "") a name."""
+
+    code: str
+    service: str = ""
+    port: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {"code": self.code, "service": self.service, "port": self.port}
+
+
+def takings(before: DesiredState, after: DesiredState) -> Iterator[Taking]:
+    """Yield all that the change takes away, whoever used it."""
+    for was in _gone(before, after):
+        yield Taking("usage.port_goes", was.service, was.port)
+    for was in _newly_encrypted(before, after):
+        if was.definition.is_for_clients:
+            yield Taking("usage.clear_goes", was.service, was.port)
+    if _is_stricter(before, after):
+        for was in _kept(before, after):
+            yield Taking("usage.version_goes", was.service, was.port)
+    if _names(before) - _names(after):
+        yield Taking("usage.name_goes")
+
+
 def is_anything_taken(before: DesiredState, after: DesiredState) -> bool:
     """Tell whether the change takes something away, so that it is worth asking who used it."""
-    return (
-        any(True for _ in _gone(before, after))
-        or any(True for _ in _newly_encrypted(before, after))
-        or _is_stricter(before, after)
-        or bool(_names(before) - _names(after))
-    )
+    return any(True for _ in takings(before, after))
 
 
 def _gone(before: DesiredState, after: DesiredState) -> Iterator[ListenerState]:
@@ -93,7 +153,7 @@ def _gone(before: DesiredState, after: DesiredState) -> Iterator[ListenerState]:
 
 def _closed(before: DesiredState, after: DesiredState, usage: Usage) -> Iterator[Foreseen]:
     for was in _gone(before, after):
-        yield from _used("usage.port_goes", was.service, usage.groups, usage.live)
+        yield from _used("usage.port_goes", was, usage.groups, usage.live)
 
 
 def _newly_encrypted(before: DesiredState, after: DesiredState) -> Iterator[ListenerState]:
@@ -109,7 +169,7 @@ def _encrypted(before: DesiredState, after: DesiredState, usage: Usage) -> Itera
     for was in _newly_encrypted(before, after):
         # Servers that cannot encrypt still deliver on port 25 (RFC 3207, section 4).
         if was.definition.is_for_clients:
-            yield from _used("usage.clear_goes", was.service, in_clear)
+            yield from _used("usage.clear_goes", was, in_clear)
 
 
 def _is_stricter(before: DesiredState, after: DesiredState) -> bool:
@@ -125,9 +185,9 @@ def _stricter(before: DesiredState, after: DesiredState, usage: Usage) -> Iterat
         return
     too_old = [group for group in usage.groups if is_refused(profile, group.tls, group.cipher)]
     unknown = [group for group in usage.groups if group.tls == SOME_TLS]
-    for listener in after.enabled_listeners:
-        yield from _used("usage.version_goes", listener.service, too_old)
-        yield from _used("usage.version_untold", listener.service, unknown)
+    for listener in _kept(before, after):
+        yield from _used("usage.version_goes", listener, too_old)
+        yield from _used("usage.version_untold", listener, unknown)
 
 
 def is_refused(profile: TlsProfile, version: str, cipher: str) -> bool:
@@ -143,14 +203,22 @@ def is_refused(profile: TlsProfile, version: str, cipher: str) -> bool:
     return version == "TLSv1.2" and bool(cipher) and cipher not in profile.ciphers
 
 
+def _kept(before: DesiredState, after: DesiredState) -> Iterator[ListenerState]:
+    """Yield what stays open where it is: who uses another is told that it goes."""
+    gone = {item.service for item in _gone(before, after)}
+    yield from (item for item in before.enabled_listeners if item.service not in gone)
+
+
 def _unnamed(before: DesiredState, after: DesiredState, usage: Usage) -> Iterator[Foreseen]:
     was, now = _names(before), _names(after)
-    lost = tuple(
-        asked
-        for asked in usage.names
-        if is_covered(asked.name, was) and not is_covered(asked.name, now)
-    )
-    yield Foreseen("usage.name_goes", "", 0, False, sum(item.sessions for item in lost), names=lost)
+    missing = [asked for asked in usage.names if not is_covered(asked.name, now)]
+    yield _asked("usage.name_goes", [item for item in missing if is_covered(item.name, was)])
+    yield _asked("usage.name_missing", [item for item in missing if not is_covered(item.name, was)])
+
+
+def _asked(code: str, names: Sequence[AskedName]) -> Foreseen:
+    sessions = sum(item.sessions for item in names)
+    return Foreseen(code, "", 0, False, sessions, names=tuple(names))
 
 
 def _names(state: DesiredState) -> frozenset[str]:
@@ -159,9 +227,10 @@ def _names(state: DesiredState) -> frozenset[str]:
 
 
 def _used(
-    code: str, service: str, groups: Iterable[Group], live: Sequence[LiveSession] = ()
+    code: str, listener: ListenerState, groups: Iterable[Group], live: Sequence[LiveSession] = ()
 ) -> Iterator[Foreseen]:
     """Yield those who certainly used the service, and apart from them those who may have."""
+    service = listener.service
     gathered: dict[tuple[str, ...], _Gathered] = {}
     versions: dict[tuple[str, ...], set[str]] = {}
     for group in groups:
@@ -183,6 +252,7 @@ def _used(
             others,
             () if others else here,
             tuple(sorted(versions.get(others, set()) - {CLEAR, LOCAL, SOME_TLS, UNTOLD})),
+            port=listener.port,
         )
 
 

@@ -24,7 +24,15 @@ from mailadmin.agent.protocol import (
 )
 from mailadmin.audit.actors import Actor
 from mailadmin.deployments import tasks
-from mailadmin.deployments.runner import applying, confirming, drifting, planning, probing
+from mailadmin.deployments.runner import (
+    applying,
+    confirming,
+    drifting,
+    foreseeing,
+    planning,
+    probing,
+)
+from mailadmin.mailconf.maillog.usage import Usage
 from mailadmin.mailconf.proof import Expectation, Seen, expectations
 from mailadmin.mailconf.state import DesiredState
 from mailadmin.pki.problems import Problem, Severity
@@ -75,6 +83,7 @@ class ScriptedAgent:
     check_error: AgentError | None = None
     checks: int = 0
     before_answer: Callable[[], None] = lambda: None
+    used: Usage = field(default_factory=lambda: Usage(0, 0, 0, (), 0, 0, True, ()))
 
     def plan(self, state: DesiredState) -> PlanReport:
         self._fail_if_told()
@@ -133,6 +142,13 @@ class ScriptedAgent:
         self._fail_if_told()
         return as_wanted(expected)
 
+    def usage(self, days: int, on_progress: Callable[[dict[str, Any]], None]) -> Usage:
+        self._fail_if_told()
+        on_progress({"lines": 1000, "source": "/var/log/mail.log"})
+        self.before_answer()
+        on_progress({"lines": 2000, "source": "/var/log/mail.log"})
+        return self.used
+
     def check(self) -> CheckReport:
         self.checks += 1
         if self.check_error:
@@ -147,7 +163,7 @@ class ScriptedAgent:
 @pytest.fixture
 def agent(monkeypatch: pytest.MonkeyPatch) -> ScriptedAgent:
     scripted = ScriptedAgent()
-    for module in (planning, applying, probing, confirming, drifting):
+    for module in (planning, applying, probing, confirming, drifting, foreseeing):
         monkeypatch.setattr(module, "agent_of", lambda server: scripted)
     monkeypatch.setattr(applying.time, "sleep", lambda seconds: None)
     return scripted

@@ -19,6 +19,7 @@ _PRODUCERS = [
     _SOURCE / "mailconf" / "proof.py",
     _SOURCE / "mailconf" / "postfix.py",
     _SOURCE / "mailconf" / "rehearsal.py",
+    _SOURCE / "mailconf" / "maillog" / "outlook.py",
     *(_SOURCE / "mailconf" / "adopting").glob("*.py"),
 ]
 _FAMILIES = "agent|plan|deployment|material|port|daemon|postfix|dovecot|file|program|probe|rollback"
@@ -28,6 +29,8 @@ _OTHERS = {
     "deployment.requested", "deployment.succeeded", "deployment.rolled_back", "deployment.failed",
     "deployment.refused", "deployment.confirmed", "drift.found", "drift.taken_over", "drift.left",
     "deployments.tasks",
+    # What people would notice: those sentences are tried in test_foreseeing.
+    "usage.name_goes", "usage.version_goes", "usage.version_untold",
     "dovecot.conf", "postfix.log",
 }  # fmt: skip
 

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from mailadmin.deployments.models import Deployment, Plan
+from mailadmin.deployments.models import Deployment, Foresight, Plan
 from mailadmin.pki.problems import Problem, Severity
 from mailadmin.servers.models import MailServer
 from tests.deployment_factories import agent_away, make_deployment, make_plan
@@ -177,8 +177,8 @@ def test_opening_the_page_asks_for_a_plan_once(
     with django_capture_on_commit_callbacks(execute=True):
         assert "The mail server is asked what would change" in _text(operator_page)
         _text(operator_page)
-    plan = Plan.objects.get()
-    assert sent == [("make_plan", plan.pk)]
+    plan, foresight = Plan.objects.get(), Foresight.objects.get()
+    assert sent == [("make_plan", plan.pk), ("foresee", foresight.pk)]
 
 
 def test_a_fresh_plan_is_not_asked_for_again(changed: MailServer, operator_page: Client) -> None:
@@ -282,7 +282,8 @@ def test_asking_anew_makes_another_plan(
     with django_capture_on_commit_callbacks(execute=True):
         answer = operator_page.post("/deployments/review/plan/")
     assert answer.headers["Location"] == REVIEW
-    assert sent == [("make_plan", Plan.objects.latest("pk").pk)]
+    plan, foresight = Plan.objects.latest("pk"), Foresight.objects.get()
+    assert sent == [("make_plan", plan.pk), ("foresee", foresight.pk)]
 
 
 # Nothing pending

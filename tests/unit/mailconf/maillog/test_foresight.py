@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from mailadmin.mailconf.maillog.access import CLEAR, LOCAL, SOME_TLS, Services
-from mailadmin.mailconf.maillog.foresight import Foreseen, foresee, is_anything_taken, is_refused
+from mailadmin.mailconf.maillog.foresight import (
+    MOST_NAMED,
+    Foreseen,
+    foresee,
+    is_anything_taken,
+    is_refused,
+)
 from mailadmin.mailconf.maillog.usage import AskedName, Group, LiveSession, Person, Usage
 from mailadmin.mailconf.profiles import PROFILES
 from mailadmin.mailconf.services import TlsMode
@@ -156,10 +163,34 @@ def test_a_name_that_no_certificate_covers_any_more_and_clients_ask_for() -> Non
     after = replace(before, sni_bindings=())
     old, mail = AskedName("old.example.test", 5, 300), AskedName("mail.example.test", 9, 300)
     never = AskedName("never.example.test", 1, 300)
-    (found,) = foresee(before, after, used(names=(mail, old, never)))
-    assert (found.code, found.names, found.sessions) == ("usage.name_goes", (old,), 5)
+    goes, missing = foresee(before, after, used(names=(mail, old, never)))
+    assert (goes.code, goes.names, goes.sessions) == ("usage.name_goes", (old,), 5)
+    assert (missing.code, missing.names) == ("usage.name_missing", (never,))
+    assert (goes.is_surely_noticed, missing.is_surely_noticed) == (True, False)
     unknown = replace(before, default_certificate=fingerprint("unknown"))
     assert is_anything_taken(before, unknown)
+
+
+def test_who_uses_a_port_that_closes_is_not_told_of_its_tls_as_well() -> None:
+    old = group(("pop3",), "TLSv1", ANNA)
+    after = replace(changed("pop3", is_enabled=False), tls_profile="modern")
+    assert told(foresee(OPEN, after, used(old))) == [("usage.port_goes", "pop3", 1, ())]
+
+
+def test_a_finding_survives_being_stored() -> None:
+    live = (LiveSession("pop3", "192.0.2.7", "anna"),)
+    after = changed("pop3", is_enabled=False)
+    for found in foresee(OPEN, after, used(IN_CLEAR, EITHER, live=live)):
+        assert found.port == 110
+        assert Foreseen.from_dict(json.loads(json.dumps(found.as_dict()))) == found
+
+
+def test_of_many_people_only_the_last_ones_are_stored_and_all_are_counted() -> None:
+    crowd = [Person(f"u{n}", 1, n, "192.0.2.7") for n in range(MOST_NAMED + 7)]
+    (found,) = foresee(OPEN, changed("pop3", is_enabled=False), used(group(("pop3",), "", *crowd)))
+    stored = Foreseen.from_dict(found.as_dict())
+    assert (stored.people, len(stored.shown)) == (MOST_NAMED + 7, MOST_NAMED)
+    assert stored.shown[0].who == f"u{MOST_NAMED + 6}"
 
 
 def test_it_is_worth_asking_only_if_something_is_taken_away() -> None:
