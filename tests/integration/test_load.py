@@ -1,0 +1,84 @@
+"""Nobody who sends or reads mail notices an apply: nothing lost, doubled, failed or cut off.
+
+The long version, beside a reload and a restart by hand: ``python -m tests.bench.load``.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mailadmin.mailconf.state import DesiredState
+from mailadmin.sandbox import Sandbox
+from tests.integration.mail_host import MailHost
+from tests.integration.traffic import Traffic, add_mailboxes
+from tests.states import make_material, with_default, with_open
+
+pytestmark = pytest.mark.integration
+CLIENTS = 5
+SLOW_LOGINS = 3
+APART = 1.2  # seconds from one apply to the next; the agent's own distance is 5
+
+
+@pytest.fixture(scope="module")
+def busy_host(
+    make_sandbox: Callable[[], Sandbox], make_open_folder: Callable[[], Path], quick_watch: None
+) -> Iterator[tuple[MailHost, list[str]]]:
+    """Yield a mail server with a mailbox for each client, and its agent."""
+    sandbox = make_sandbox()
+    mailboxes = add_mailboxes(sandbox, CLIENTS)
+    sandbox.start()
+    host = MailHost(sandbox, make_open_folder())
+    host.start_agent()
+    host.base = host.full_state()
+    host.apply(host.base)
+    yield host, mailboxes
+    host.stop_agent()
+    sandbox.stop()
+
+
+def certificates(base: DesiredState) -> list[DesiredState]:
+    """Return states with another certificate each, and another lowest TLS version each second."""
+    fresh = [make_material(f"load {number}").certificate for number in range(4)]
+    profiles = ("intermediate", "modern", "modern", "intermediate")
+    return [
+        replace(with_default(base, certificate), tls_profile=profile)
+        for certificate, profile in zip(fresh, profiles, strict=True)
+    ]
+
+
+def test_an_apply_costs_nobody_anything(busy_host: tuple[MailHost, list[str]]) -> None:
+    host, mailboxes = busy_host
+    traffic = Traffic(
+        host.sandbox, host.certificate, mailboxes, slow_logins=SLOW_LOGINS, pause=0.02
+    )
+    reloads = host.count_reloads()[1]
+    traffic.start()
+    for state in certificates(host.base):
+        begun = time.monotonic()
+        host.apply(state)
+        traffic.pass_time(begun + APART)
+    assert host.count_reloads()[1] == reloads
+    cut_before_ports = list(traffic.tally.cut_logins)
+    # Others' ports, in turn of either daemon.
+    for services in (("pop3",), ("smtp",), (), ("smtp", "pop3")):
+        begun = time.monotonic()
+        host.apply(with_open(host.base, *services, is_open=False))
+        traffic.pass_time(begun + APART)
+    tally = traffic.stop()
+
+    assert tally.smtp_faults == []
+    assert tally.unknown == []
+    assert len(tally.sent) > 8 * CLIENTS
+    assert tally.lost == []
+    assert tally.doubled == []
+    assert tally.dropped_sessions == []
+    assert sorted(tally.read) == sorted(tally.sent)
+    assert len(tally.logins) > SLOW_LOGINS
+    assert cut_before_ports == []
+    # One instance of Dovecot that moves a port cuts off whoever is just logging in.
+    assert len(tally.cut_logins) <= SLOW_LOGINS * 3

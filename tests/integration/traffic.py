@@ -1,0 +1,356 @@
+"""Mail programs that never try twice, and what became of each thing they did.
+
+Senders hand over one message a session by submission; readers stay logged in and wait by IMAP IDLE
+(RFC 2177) for what the senders write to them; people who log in slowly show what is cut off between
+the handshake and the end of LOGIN. Each sender has a mailbox of its own, read by one reader.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import smtplib
+import socket
+import ssl
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mailadmin.sandbox import Sandbox
+from tests.integration.mail_clients import compose_message, trust
+
+_ANSWER = 20.0  # seconds for one answer
+_LOOK = 0.2  # seconds after which a reader sees whether it is to stop
+_SLOWEST_LOGIN = 0.6  # seconds between the handshake and LOGIN, at the most
+_PREFIX = "load "
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What went wrong for one client: when (monotonic seconds), doing what, in which words."""
+
+    at: float
+    stage: str
+    words: str
+
+
+@dataclass
+class Tally:
+    """What became of all of it. Filled by many threads: only ever appended to."""
+
+    sent: list[str] = field(default_factory=list)
+    # Not answered after the end of DATA: may have been accepted or not.
+    unknown: list[str] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    smtp_faults: list[Fault] = field(default_factory=list)
+    logins: list[float] = field(default_factory=list)
+    cut_logins: list[Fault] = field(default_factory=list)
+    dropped_sessions: list[Fault] = field(default_factory=list)
+    read: list[str] = field(default_factory=list)
+    delivered: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def lost(self) -> list[str]:
+        """Return what was accepted and never delivered."""
+        return [subject for subject in self.sent if subject not in self.delivered]
+
+    @property
+    def doubled(self) -> list[str]:
+        """Return what was delivered more than once."""
+        return [subject for subject, count in self.delivered.items() if count > 1]
+
+    @property
+    def attempts(self) -> int:
+        """Return how many SMTP sessions were begun."""
+        return len(self.sent) + len(self.smtp_faults)
+
+
+class ImapSession:
+    """As much of an IMAP client as is needed to wait in IDLE without losing a line."""
+
+    def __init__(self, sandbox: Sandbox, context: ssl.SSLContext) -> None:
+        address = (sandbox.settings.address, sandbox.settings.ports["imaps"])
+        raw = socket.create_connection(address, timeout=_ANSWER)
+        try:
+            self._socket = context.wrap_socket(raw)
+        except OSError:
+            raw.close()
+            raise
+        self._buffer = b""
+        self._number = 0
+
+    def close(self) -> None:
+        """Hang up."""
+        self._socket.close()
+
+    def read_line(self, timeout: float = _ANSWER) -> bytes | None:
+        """Return the next line; None if there is none in time. Raises ``OSError`` at the end."""
+        self._socket.settimeout(timeout)
+        while b"\n" not in self._buffer:
+            try:
+                part = self._socket.recv(65536)
+            except TimeoutError:
+                return None
+            if not part:
+                raise ConnectionResetError("the server hung up")
+            self._buffer += part
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        if line.startswith(b"* BYE") and self._number < _LOGOUT:
+            raise ConnectionResetError(line.decode(errors="replace").strip())
+        return line.strip()
+
+    def expect(self, start: bytes) -> list[bytes]:
+        """Return the lines until one that begins so, it included."""
+        lines: list[bytes] = []
+        while not lines or not lines[-1].startswith(start):
+            line = self.read_line()
+            if line is None:
+                raise TimeoutError(f"no answer in {_ANSWER:.0f} s")
+            lines.append(line)
+        return lines
+
+    def send(self, line: str) -> None:
+        """Send a line."""
+        self._socket.sendall(line.encode() + b"\r\n")
+
+    def ask(self, command: str) -> list[bytes]:
+        """Send a command and return its answer. Raises ``OSError`` unless it is OK."""
+        self._number += 1
+        tag = f"t{self._number}"
+        self.send(f"{tag} {command}")
+        lines = self.expect(f"{tag} ".encode())
+        if not lines[-1].startswith(f"{tag} OK".encode()):
+            raise OSError(lines[-1].decode(errors="replace"))
+        return lines
+
+    def log_out(self) -> None:
+        """End the session as a client should."""
+        self._number = _LOGOUT
+        self.ask("LOGOUT")
+
+
+# A number of a command that no session reaches: from there on BYE is what was asked for.
+_LOGOUT = 1_000_000_000
+
+
+class Traffic:
+    """The clients. ``mailboxes`` as :func:`add_mailboxes` returns them: one sender, one reader
+    each; ``slow_logins`` clients log in again and again.
+    """
+
+    def __init__(
+        self,
+        sandbox: Sandbox,
+        trusted: Path,
+        mailboxes: Sequence[str],
+        *,
+        slow_logins: int,
+        pause: float,
+    ) -> None:
+        self.tally = Tally()
+        self._sandbox = sandbox
+        self._context = trust(trusted)
+        self._context.check_hostname = False
+        self._mailboxes = mailboxes
+        self._pause = pause
+        self._sending_ends = threading.Event()
+        self._reading_ends = threading.Event()
+        self._ready = threading.Barrier(len(mailboxes) + 1)
+        self._readers = [self._thread(self._read, name) for name in mailboxes]
+        self._writers = [
+            *(self._thread(self._send, name, n) for n, name in enumerate(mailboxes)),
+            *(self._thread(self._log_in, n) for n in range(slow_logins)),
+        ]
+
+    @staticmethod
+    def _thread(work: Callable[..., None], *arguments: object) -> threading.Thread:
+        return threading.Thread(target=work, args=arguments, daemon=True)
+
+    def start(self) -> None:
+        """Let everybody begin: senders once all readers are logged in."""
+        for thread in self._readers:
+            thread.start()
+        self._ready.wait(60)
+        for thread in self._writers:
+            thread.start()
+
+    def pass_time(self, until: float) -> None:
+        """Let the clients go on until this moment (monotonic seconds)."""
+        self._sending_ends.wait(max(0.0, until - time.monotonic()))
+
+    def stop(self, drain: float = 60.0) -> Tally:
+        """End sending, wait (seconds) until all is delivered, end reading; returns the tally."""
+        self._sending_ends.set()
+        for thread in self._writers:
+            thread.join(60)
+        drain_queue(self._sandbox, drain)
+        given_up_at = time.monotonic() + _ANSWER
+        while time.monotonic() < given_up_at and not self._is_all_read():
+            time.sleep(0.05)
+        self._reading_ends.set()
+        for thread in self._readers:
+            thread.join(60)
+        self.tally.delivered = count_delivered(self._sandbox)
+        return self.tally
+
+    def _is_all_read(self) -> bool:
+        # One that was dropped reads nothing any more, so there is nothing to wait for.
+        tally = self.tally
+        return bool(tally.dropped_sessions) or set(tally.sent) <= set(tally.read)
+
+    # One client each
+
+    def _send(self, mailbox: str, number: int) -> None:
+        service = ("submission", "submissions")[number % 2]
+        for turn in _count():
+            if self._sending_ends.is_set():
+                return
+            begun = time.monotonic()
+            self._send_one(mailbox, service, f"{_PREFIX}{number}-{turn}")
+            self.tally.seconds.append(time.monotonic() - begun)
+            self._sending_ends.wait(self._pause)
+
+    def _send_one(self, mailbox: str, service: str, subject: str) -> None:
+        stage = "connect"
+        try:
+            with contextlib.closing(self._connect_smtp(service)) as client:
+                stage = "login"
+                client.login(mailbox, self._sandbox.settings.mailbox_password)
+                stage = "message"
+                client.send_message(compose_message(mailbox, mailbox, subject))
+                stage = "quit"
+                self.tally.sent.append(subject)
+                client.quit()
+        except (OSError, smtplib.SMTPException) as error:
+            if stage == "message":
+                self.tally.unknown.append(subject)
+            self.tally.smtp_faults.append(_fault(stage, error))
+
+    def _connect_smtp(self, service: str) -> smtplib.SMTP:
+        settings = self._sandbox.settings
+        place = (settings.address, settings.ports[service])
+        if service == "submissions":
+            return smtplib.SMTP_SSL(*place, timeout=_ANSWER, context=self._context)
+        client = smtplib.SMTP(*place, timeout=_ANSWER)
+        client.starttls(context=self._context)
+        return client
+
+    def _read(self, mailbox: str) -> None:
+        with contextlib.closing(ImapSession(self._sandbox, self._context)) as session:
+            self._log_session_in(session, mailbox)
+            session.ask("SELECT INBOX")
+            self._ready.wait(60)
+            try:
+                self._read_on(session)
+            except OSError as error:
+                self.tally.dropped_sessions.append(_fault("idle", error))
+
+    def _read_on(self, session: ImapSession) -> None:
+        known = 0
+        while not self._reading_ends.is_set():
+            session.send("idle IDLE")
+            session.expect(b"+ ")
+            there = self._await_more(session, known)
+            session.send("DONE")
+            session.expect(b"idle OK")
+            if there > known:
+                answer = session.ask(f"FETCH {known + 1}:* (BODY.PEEK[HEADER.FIELDS (SUBJECT)])")
+                subjects = [line for line in answer if line.startswith(b"Subject: ")]
+                self.tally.read += [line[9:].decode() for line in subjects]
+                known += len(subjects)
+        session.log_out()
+
+    def _await_more(self, session: ImapSession, known: int) -> int:
+        """Return how many messages there are as soon as there are more, or when it is the end."""
+        while not self._reading_ends.is_set():
+            line = session.read_line(_LOOK)
+            words = line.split() if line else []
+            if words[2:] == [b"EXISTS"] and int(words[1]) > known:
+                return int(words[1])
+        return known
+
+    def _log_in(self, number: int) -> None:
+        mailbox = self._mailboxes[number % len(self._mailboxes)]
+        for turn in _count():
+            if self._sending_ends.is_set():
+                return
+            # Spread evenly, by steps that no period of an apply falls in with.
+            self._log_in_once(mailbox, (turn * 0.37 + number * 0.11) % 1 * _SLOWEST_LOGIN)
+
+    def _log_in_once(self, mailbox: str, wait: float) -> None:
+        stage = "handshake"
+        try:
+            with contextlib.closing(ImapSession(self._sandbox, self._context)) as session:
+                stage = "before LOGIN"
+                session.expect(b"* OK")
+                self._sending_ends.wait(wait)
+                stage = "LOGIN"
+                self._log_session_in(session, mailbox)
+                self.tally.logins.append(time.monotonic())
+                stage = "logged in"
+                session.ask("NOOP")
+                session.log_out()
+        except OSError as error:
+            is_in = stage == "logged in"
+            faults = self.tally.dropped_sessions if is_in else self.tally.cut_logins
+            faults.append(_fault(stage, error))
+
+    def _log_session_in(self, session: ImapSession, mailbox: str) -> None:
+        session.ask(f"LOGIN {mailbox} {self._sandbox.settings.mailbox_password}")
+
+
+def _fault(stage: str, error: Exception) -> Fault:
+    return Fault(time.monotonic(), stage, f"{type(error).__name__}: {error}"[:200])
+
+
+def _count() -> Iterator[int]:
+    number = 0
+    while True:
+        yield number
+        number += 1
+
+
+def add_mailboxes(sandbox: Sandbox, count: int) -> list[str]:
+    """Give a sandbox that is not started yet more mailboxes, with the password of its first."""
+    settings = sandbox.settings
+    names = [f"client{number}@{settings.mail_domain}" for number in range(count)]
+    users = sandbox.dovecot_config.parent / "users"
+    hashed = users.read_text().splitlines()[0].partition(":")[2]
+    with users.open("a") as file:
+        file.writelines(f"{name}:{hashed}\n" for name in names)
+    with (sandbox.postfix_config_directory / "mailboxes").open("a") as file:
+        file.writelines(f"{name}  OK\n" for name in names)
+    return names
+
+
+def drain_queue(sandbox: Sandbox, limit: float) -> None:
+    """Let Postfix try at once what it would try later, until its queue is empty (seconds)."""
+    queue = sandbox.postfix_config_directory.parent / "queue"
+    given_up_at = time.monotonic() + limit
+    while time.monotonic() < given_up_at:
+        folders = [queue / name for name in ("maildrop", "incoming", "active", "deferred")]
+        if not any(path.is_file() for folder in folders for path in folder.rglob("*")):
+            return
+        sandbox.run_postfix("flush")
+        time.sleep(0.5)
+
+
+def count_delivered(sandbox: Sandbox) -> Counter[str]:
+    """Return how often each message lies in a mailbox, read from the disk."""
+    found: Counter[str] = Counter()
+    mail = sandbox.dovecot_log.parent.parent / "mail"
+    for folder in ("new", "cur"):
+        for path in mail.glob(f"*/client*/Maildir/{folder}/*"):
+            try:
+                head = path.read_bytes().partition(b"\n\n")[0]
+            except FileNotFoundError:
+                # Moved from new to cur just now; counted there, or at the next look.
+                continue
+            found += Counter(
+                line[9:].decode().strip()
+                for line in head.splitlines()
+                if line.startswith(f"Subject: {_PREFIX}".encode())
+            )
+    return found
