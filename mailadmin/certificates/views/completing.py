@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from datetime import datetime
 
 from django.contrib import messages
@@ -37,7 +38,7 @@ from mailadmin.pki.problems import Problem
 
 
 @method_decorator(sensitive_post_parameters("token"), name="dispatch")
-class _WaitingUploadView(ChangeRequiredMixin, View):
+class _WaitingUploadView(ChangeRequiredMixin, View, ABC):
     """Does one thing with an upload that waits, and shows its verdict again."""
 
     @sensitive_variables()
@@ -54,11 +55,11 @@ class _WaitingUploadView(ChangeRequiredMixin, View):
         messages.error(request, say(problem))
         return redirect("certificates:upload")
 
+    @abstractmethod
     def go_on(
         self, request: HttpRequest, token: str, kept: KeptUpload, now: datetime
     ) -> HttpResponse:
         """Do it. ``kept`` may hold a private key."""
-        raise NotImplementedError
 
 
 class FetchIssuerView(_WaitingUploadView):
