@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 
 from mailadmin.accounts.relative_time import exact_words
 from mailadmin.notifications.models import Delivery, Notice
-from mailadmin.notifications.sentences import say_over, say_title, say_todo, say_what
+from mailadmin.notifications.sentences import say_advice, say_over, say_title, say_what
 
 _MOST_NAMES = 100
 
@@ -36,7 +36,7 @@ def compose(delivery: Delivery, now: datetime) -> Message:
 def compose_notice(notice: Notice, now: datetime) -> Message:
     """Return a notice in words. Lines are not wrapped: mail programs do that to their width."""
     address = panel_address(notice_path(notice))
-    parts = [say_what(notice, now), say_over(notice), say_todo(notice), *_facts(notice)]
+    parts = [say_what(notice, now), say_over(notice), say_advice(notice), *_facts(notice)]
     if address:
         parts.append(_("In the panel: %(address)s") % {"address": address})
     parts.append(_foot())

@@ -100,7 +100,7 @@ _WAYS: dict[str, Promise] = {
     ),
     "apply": _("What to do: another certificate is chosen already. Review and apply."),
 }
-_TODO: dict[str, Promise] = {
+_ADVICE: dict[str, Promise] = {
     "certificate.spare_ends": _("What to do: delete it if nobody needs it, or renew it."),
     "port.not_as_wanted": _(
         "What to do: look at the overview; it says what to do about this port."
@@ -141,11 +141,11 @@ def say_what(notice: Notice, now: datetime) -> str:
     return " ".join(said)
 
 
-def say_todo(notice: Notice) -> str:
+def say_advice(notice: Notice) -> str:
     """Return what to do about it; nothing when it is over."""
     if not notice.is_open:
         return ""
-    sentence = _TODO.get(notice.code) or _WAYS[notice.params.get("way", "renew")]
+    sentence = _ADVICE.get(notice.code) or _WAYS[notice.params.get("way", "renew")]
     return str(sentence) % {"heir": "", **notice.params}
 
 

@@ -31,9 +31,9 @@ def notice_what(notice: Notice) -> str:
 
 
 @register.filter
-def notice_todo(notice: Notice) -> str:
+def notice_advice(notice: Notice) -> str:
     """Return what to do about it."""
-    return sentences.say_todo(notice)
+    return sentences.say_advice(notice)
 
 
 @register.filter

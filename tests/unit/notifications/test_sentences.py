@@ -15,10 +15,10 @@ from mailadmin.notifications.models import Delivery, Notice
 from mailadmin.notifications.sentences import (
     PROBLEMS,
     RESULTS,
+    say_advice,
     say_problem,
     say_result,
     say_title,
-    say_todo,
     say_what,
     status_words,
 )
@@ -72,7 +72,7 @@ def test_every_code_has_a_title_and_a_sentence() -> None:
 @pytest.mark.parametrize("code", sorted(TITLES))
 def test_a_notice_is_said_in_whole_sentences(code: str) -> None:
     row = notice(code)
-    said = [say_title(row, NOW), say_what(row, NOW), say_todo(row)]
+    said = [say_title(row, NOW), say_what(row, NOW), say_advice(row)]
     assert all("%(" not in item and item for item in said)
     assert said[1].endswith((".", "!"))
     assert said[2].startswith("What to do: ")
@@ -80,12 +80,12 @@ def test_a_notice_is_said_in_whole_sentences(code: str) -> None:
 
 
 def test_what_to_do_follows_from_what_is_missing() -> None:
-    def todo(way: str) -> str:
-        return say_todo(notice("certificate.ten_days", params={"way": way}))
+    def advice(way: str) -> str:
+        return say_advice(notice("certificate.ten_days", params={"way": way}))
 
-    assert "bring a newer certificate" in todo("renew")
-    assert "choose the newer certificate new.example.org" in todo("choose")
-    assert "Review and apply" in todo("apply")
+    assert "bring a newer certificate" in advice("renew")
+    assert "choose the newer certificate new.example.org" in advice("choose")
+    assert "Review and apply" in advice("apply")
 
 
 def test_days_are_said_to_the_nearest() -> None:

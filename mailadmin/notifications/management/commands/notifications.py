@@ -13,10 +13,10 @@ from mailadmin.notifications import selectors
 from mailadmin.notifications.models import Delivery, Notice
 from mailadmin.notifications.selectors import DestinationRow
 from mailadmin.notifications.sentences import (
+    say_advice,
     say_problem,
     say_result,
     say_title,
-    say_todo,
     say_what,
     status_words,
 )
@@ -76,7 +76,7 @@ def _notice_json(notice: Notice, now: datetime) -> dict[str, Any]:
         "severity": notice.severity,
         "is_quiet": notice.is_quiet,
         "title": say_title(notice, now),
-        "message": f"{say_what(notice, now)} {say_todo(notice)}",
+        "message": f"{say_what(notice, now)} {say_advice(notice)}",
         "opened_at": notice.opened_at.isoformat(),
         "certificate": notice.certificate.fingerprint if notice.certificate else None,
         "deployment": notice.deployment.number if notice.deployment else None,
