@@ -381,6 +381,29 @@ def test_the_list_says_who_renews_and_when(client: Client) -> None:
     assert "when somebody asks" in page(client.get("/certificates/"))
 
 
+def test_the_calendar_asks_nobody_to_do_what_acme_does(client: Client) -> None:
+    ca = ThrowawayCa("Test Authority")
+    by_acme, by_hand = store(ca.issue(["a.example.org"])), store(ca.issue(["b.example.org"]))
+    make_server(default_certificate=by_acme)
+    make_acme_certificate("a.example.org", certificate=by_acme, next_attempt_at=timezone.now())
+
+    def said(name: str) -> str:
+        rows = page(client.get(reverse("certificates:calendar"))).split("</tr>")
+        (row,) = (row for row in rows if f">{name}</a>" in row)
+        return row.rpartition("<td")[2]
+
+    assert "Nobody:" in said("a.example.org")
+    assert "by ACME</a>, <time" in said("a.example.org")
+    assert "by hand" not in said("a.example.org")
+    assert "nothing uses it" in said("b.example.org")
+    AcmeCertificate.objects.update(failures=2)
+    assert "You, unless the next attempt succeeds:" in said("a.example.org")
+    AcmeCertificate.objects.update(failures=0, is_renewed_automatically=False)
+    assert "You: <a" in said("a.example.org")
+    AcmeCertificate.objects.update(certificate=by_hand)
+    assert "You: renew it by hand" in said("a.example.org")
+
+
 def test_moments_in_the_page_are_of_the_past_and_future_alike(client: Client) -> None:
     wanted = make_acme_certificate(rehearsed_at=datetime(2026, 1, 1, tzinfo=UTC))
     assert "2026-01-01 00:00:00 UTC" in page(client.get(wanted.get_absolute_url()))
