@@ -196,6 +196,19 @@ def say_challenge(wanted: AcmeCertificate) -> str:
     return f"{_CHALLENGES[wanted.challenge]} ({by})"
 
 
+def say_who_acts(wanted: AcmeCertificate) -> str:
+    """Return who has to do something for the next renewal; how it is done is said after it."""
+    if wanted.failures:
+        return _("You, unless the next attempt succeeds:")
+    if not wanted.is_renewed_automatically:
+        return _("You:")
+    if wanted.challenge == AcmeCertificate.Challenge.DNS_01 and wanted.dns_access_id is None:
+        return _("You, to write the DNS record it asks for:")
+    if not wanted.is_deployed_automatically:
+        return _("You, to put the new one in place:")
+    return _("Nobody:")
+
+
 def say_profile(name: str, description: str = "") -> str:
     """Return what a profile means; of one that only the authority knows, its own words."""
     meaning = describe_profile(name)

@@ -154,3 +154,16 @@ def renewal_of(context: Mapping[str, Any], certificate: Certificate) -> AcmeCert
         kept[_CACHE] = selectors.renewals_by_certificate()
     renewals: Mapping[int, AcmeCertificate] = kept[_CACHE]
     return renewals.get(certificate.pk)
+
+
+@register.inclusion_tag("acme/_who_acts.html", takes_context=True)
+def who_acts(context: Mapping[str, Any], certificate: Certificate) -> dict[str, Any]:
+    """Say who must act before the certificate expires, and when ACME does."""
+    wanted = renewal_of(context, certificate)
+    if wanted is not None and wanted.certificate_id != certificate.pk:
+        wanted = None  # a newer one took its place
+    return {
+        "request": context.get("request"),
+        "certificate": certificate,
+        "who": words.say_who_acts(wanted) if wanted else "",
+    }
