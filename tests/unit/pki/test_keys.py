@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import time
 import traceback
 from collections.abc import Callable
 from itertools import product
 
+import gmpy2
 import pytest
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.decrepit.ciphers.algorithms import TripleDES
@@ -26,6 +28,7 @@ from cryptography.hazmat.primitives.serialization import (
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mailadmin.certificates.bounded import LIMITS
 from mailadmin.pki import keys
 from mailadmin.pki.keys import (
     KeyAlgorithm,
@@ -233,6 +236,81 @@ def rsa_numbers(bits: int) -> rsa.RSAPrivateNumbers:
 def test_rsa_numbers_are_checked_but_only_of_a_usual_size(bits: int, code: str) -> None:
     key = rsa_numbers(bits).private_key(unsafe_skip_rsa_key_validation=True)
     assert refusal_of(encode(key)).problem.code == code
+
+
+# The first two primes after 3 * 2^4094, so that no test has to look for one for seconds.
+LARGE_P, LARGE_Q = (3 << 4094) + 3389, (3 << 4094) + 8099
+
+
+def rsa_numbers_of(p: int, q: int) -> rsa.RSAPrivateNumbers:
+    """Return the numbers of an RSA key; they belong together if both are primes."""
+    d = pow(65537, -1, (p - 1) * (q - 1))
+    public = rsa.RSAPublicNumbers(65537, p * q)
+    return rsa.RSAPrivateNumbers(p, q, d, d % (p - 1), d % (q - 1), pow(q, -1, p), public)
+
+
+NAMES_OF_NUMBERS = ("d", "p", "q", "dmp1", "dmq1", "iqmp")
+
+
+def encode_rsa(*numbers: int) -> bytes:
+    """Write a private key with these numbers, of whatever value (RFC 8017, appendix A.1.2)."""
+    parts = (number.to_bytes(number.bit_length() // 8 + 1) for number in (0, *numbers))
+    content = b"".join(encode_der(0x02, part) for part in parts)
+    return armor("RSA PRIVATE KEY", encode_der(0x30, content))
+
+
+def test_the_largest_rsa_key_is_read_long_before_an_upload_is_given_up() -> None:
+    key = rsa_numbers_of(LARGE_P, LARGE_Q).private_key(unsafe_skip_rsa_key_validation=True)
+    content = encode(key)
+    began = time.process_time()
+    assert public_key_id(load_private_key(content)) == public_key_id(key)
+    assert time.process_time() - began < LIMITS.seconds / 2
+
+
+WRONG_BY: dict[str, dict[str, int]] = {
+    "nothing": {},
+    "the modulus": {"n": 2},
+    "a prime": {"p": 2},
+    "the exponent for one prime": {"dmp1": 2},
+    "the exponent for the other": {"dmq1": 2},
+    "the private exponent": {"d": 2, "dmp1": 2, "dmq1": 2},
+    "the coefficient": {"iqmp": 2},
+    "the size of the coefficient": {"iqmp": LARGE_P},
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG_BY)
+def test_a_wrong_number_in_an_rsa_key_is_found(wrong: str) -> None:
+    good = rsa_numbers_of(LARGE_P, LARGE_Q)
+    of_primes = [getattr(good, name) + WRONG_BY[wrong].get(name, 0) for name in NAMES_OF_NUMBERS]
+    n = good.public_numbers.n + WRONG_BY[wrong].get("n", 0)
+    content = encode_rsa(n, 65537, *of_primes)
+    if wrong == "nothing":
+        assert load_private_key(content)
+    else:
+        assert refusal_of(content).problem.code == "key.unreadable"
+
+
+@pytest.mark.parametrize(
+    ("p", "q"),
+    [
+        ((3 << 4094) + 1, LARGE_Q),  # can be divided by 13
+        # No prime, but a strong pseudoprime to base 2, as 2^r - 1 is for every prime r.
+        (2**1021 - 1, int(gmpy2.next_prime(3 << 1025))),
+    ],
+)
+def test_the_primes_of_an_rsa_key_are_primes(p: int, q: int) -> None:
+    key = rsa_numbers_of(p, q).private_key(unsafe_skip_rsa_key_validation=True)
+    assert refusal_of(encode(key)).problem.code == "key.unreadable"
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_one_is_no_prime_of_an_rsa_key(is_first: bool) -> None:
+    good = rsa_numbers_of(LARGE_P, LARGE_Q)
+    n = good.public_numbers.n
+    primes = (1, n) if is_first else (n, 1)
+    content = encode_rsa(n, 65537, good.d, *primes, 0, 0, 1)
+    assert refusal_of(content).problem.code == "key.unreadable"
 
 
 def test_an_algorithm_nobody_knows_is_unsupported() -> None:
