@@ -24,12 +24,21 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+
 from mailadmin.pki.certificate import CertificateFacts, certificate_problem, judge_leaf
 from mailadmin.pki.chain import MISSING_INTERMEDIATE, chain_problems, order_chain
 from mailadmin.pki.facts import load_x509, read_public_key
 from mailadmin.pki.keys import PrivateKey, describe_key, public_key_id
 from mailadmin.pki.malformed import MALFORMED
-from mailadmin.pki.parts import FileFound, Found, Parts, count_found, read_parts
+from mailadmin.pki.parts import (
+    FileFound,
+    Found,
+    Parts,
+    count_found,
+    read_loose_keys,
+    read_parts,
+)
 from mailadmin.pki.problems import Problem, Severity, has_errors
 from mailadmin.pki.roots import NO_ROOTS, Roots
 from mailadmin.pki.weak_keys import (
@@ -117,7 +126,9 @@ def judge_bundle(
     known = _Keys({*keys, *parts.refused_key_ids}, known_key_ids, key_ids_elsewhere)
     leaf, choice_problems = _choose_leaf(parts, known)
     if leaf is None:
-        lone = _lone_key_problems(keys.values(), known_keys)
+        own = (key.public_key() for key in keys.values())
+        loose = _loose_keys(parts, {*keys, *_key_ids(parts.certificates)})
+        lone = _lone_key_problems([*own, *loose], known_keys)
         held = [facts for facts in parts.certificates if facts.public_key_id not in keys]
         weak = _weak_certificate_problems(held, known_keys)
         found = _sort_problems([*parts.problems, *choice_problems, *lone, *weak])
@@ -143,8 +154,10 @@ def judge_bundle(
         *chain_problems(result, now, are_roots_known=bool(roots.roots)),
         *_listed_problems((leaf, *result.chain), known_keys),
         *_lone_key_problems(
-            (key for key_id, key in keys.items() if key_id != leaf.public_key_id), known_keys
+            (key.public_key() for key_id, key in keys.items() if key_id != leaf.public_key_id),
+            known_keys,
         ),
+        *_loose_key_problems(parts, {*keys, *_key_ids((leaf, *result.chain))}, known_keys),
     ]
     return Verdict(
         problems=_sort_problems(problems),
@@ -253,10 +266,30 @@ def _is_repeated(problem: Problem, judged: Iterable[Problem]) -> bool:
     )
 
 
-def _lone_key_problems(keys: Iterable[PrivateKey], known_keys: KnownKeys) -> Iterator[Problem]:
-    """Warn of a weak private key whose certificate is not there."""
-    for key in keys:
-        public_key = key.public_key()
+def _key_ids(certificates: Iterable[CertificateFacts]) -> Iterator[str]:
+    return (facts.public_key_id for facts in certificates)
+
+
+def _loose_keys(parts: Parts, judged: Container[str]) -> Iterator[PublicKeyTypes]:
+    """Yield the public keys by themselves or in requests, but for those judged anyway."""
+    for key in read_loose_keys(parts.loose_keys):
+        if public_key_id(key) not in judged:
+            yield key
+
+
+def _loose_key_problems(
+    parts: Parts, judged: Container[str], known_keys: KnownKeys
+) -> Iterator[Problem]:
+    """Warn of weak keys beside a whole certificate, which they do not concern."""
+    for problem in _lone_key_problems(_loose_keys(parts, judged), known_keys):
+        yield Problem(problem.code, Severity.WARNING, params=problem.params)
+
+
+def _lone_key_problems(
+    public_keys: Iterable[PublicKeyTypes], known_keys: KnownKeys
+) -> Iterator[Problem]:
+    """Warn of weak keys whose certificate is not there."""
+    for public_key in public_keys:
         for problem in (
             *weak_key_problems(public_key),
             *listed_key_problems(key_digest(public_key), known_keys),

@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+
 from mailadmin.pki.certificate import CertificateFacts, load_x509
 from mailadmin.pki.facts import read_public_key
-from mailadmin.pki.keys import PrivateKey
 from mailadmin.pki.weak_keys import NO_KNOWN_KEYS, KnownKeys, key_digest
 
 
@@ -23,12 +24,12 @@ class ListedKeys:
         cls,
         known: KnownKeys,
         certificates: Iterable[CertificateFacts],
-        keys: Iterable[PrivateKey],
+        public_keys: Iterable[PublicKeyTypes],
     ) -> Self:
         """Look up every key once."""
         if known is NO_KNOWN_KEYS:
             return cls()
-        digests = set(_digests_of(certificates, keys))
+        digests = set(_digests_of(certificates, public_keys))
         found = {digest.hex(): known.find(digest) for digest in digests}
         return cls({digest: name for digest, name in found.items() if name is not None})
 
@@ -38,10 +39,10 @@ class ListedKeys:
 
 
 def _digests_of(
-    certificates: Iterable[CertificateFacts], keys: Iterable[PrivateKey]
+    certificates: Iterable[CertificateFacts], public_keys: Iterable[PublicKeyTypes]
 ) -> Iterator[bytes]:
-    public_keys = (read_public_key(load_x509(facts)) for facts in certificates)
-    for public_key in (*public_keys, *(key.public_key() for key in keys)):
+    certified = (read_public_key(load_x509(facts)) for facts in certificates)
+    for public_key in (*certified, *public_keys):
         digest = key_digest(public_key) if public_key else None
         if digest is not None:
             yield digest

@@ -37,7 +37,7 @@ from mailadmin.certificates.bounded.wire import (
 from mailadmin.pki.bundle import Parts, Roots, Verdict
 from mailadmin.pki.certificate import CertificateFacts
 from mailadmin.pki.csr import CsrFacts, CsrProblem
-from mailadmin.pki.parts import count_found
+from mailadmin.pki.parts import count_found, read_loose_keys
 from mailadmin.pki.problems import Param, Problem
 from mailadmin.pki.weak_keys import NO_KNOWN_KEYS, KnownKeys
 
@@ -115,7 +115,9 @@ class BoundedReader:
     ) -> Verdict:
         """Judge the parts; see :func:`mailadmin.pki.bundle.judge_bundle`. Never raises."""
         certificates = (*parts.certificates, *known_intermediates)
-        listed = ListedKeys.look_up(known_keys, certificates, parts.private_keys)
+        own = (key.public_key() for key in parts.private_keys)
+        public_keys = [*own, *read_loose_keys(parts.loose_keys)]
+        listed = ListedKeys.look_up(known_keys, certificates, public_keys)
         try:
             verdict: Verdict = self._ask(
                 "judge_bundle",

@@ -31,6 +31,7 @@ any input.
 
 from mailadmin.pki.parts.formats import MAX_CONTAINER_BYTES, MAX_TEXT_BYTES
 from mailadmin.pki.parts.found import FileFound, FileKind, Found, Parts, count_found
+from mailadmin.pki.parts.loose import read_loose_keys
 from mailadmin.pki.parts.reader import MAX_BLOCKS, MAX_KEYS, read_parts
 
 __all__ = [
@@ -43,5 +44,6 @@ __all__ = [
     "Found",
     "Parts",
     "count_found",
+    "read_loose_keys",
     "read_parts",
 ]

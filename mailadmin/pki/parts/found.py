@@ -45,13 +45,15 @@ class FileFound:
 class Parts:
     """What an upload holds, in the order found. ``requests`` counts signing requests.
 
-    ``refused_key_ids`` are the public key ids of private keys that no mail server can use.
+    ``refused_key_ids`` are the public key ids of private keys that no mail server can use;
+    ``loose_keys`` are public keys that stand alone or in requests, as :mod:`loose` writes them.
     """
 
     certificates: tuple[CertificateFacts, ...] = ()
     private_keys: tuple[PrivateKey, ...] = field(default=(), repr=False)
     refused_key_ids: frozenset[str] = frozenset()
     requests: int = 0
+    loose_keys: tuple[bytes, ...] = ()
     problems: tuple[Problem, ...] = ()
     files: tuple[FileFound, ...] = ()
 

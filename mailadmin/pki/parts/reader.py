@@ -29,6 +29,7 @@ from mailadmin.pki.parts.formats import (
     find_limit,
 )
 from mailadmin.pki.parts.found import FileFound, FileKind, Parts, count_found
+from mailadmin.pki.parts.loose import LOOSE_KEY_LABELS, find_loose_key
 from mailadmin.pki.pem import PemBlock, decode_text, find_blocks
 from mailadmin.pki.pkcs7 import find_certificates, is_pkcs7
 from mailadmin.pki.pkcs12 import is_pkcs12, read_pkcs12
@@ -93,6 +94,7 @@ class _Reader:
         self._keys: list[PrivateKey] = []
         self._refused_key_ids: set[str] = set()
         self._ignored: Counter[str] = Counter()
+        self._loose_keys: set[bytes] = set()
         # What is an error when nothing else was understood, and else only a warning.
         self._leftovers: list[Problem] = []
         self._problems: list[Problem] = []
@@ -149,6 +151,7 @@ class _Reader:
             private_keys=tuple(keys.values()),
             refused_key_ids=frozenset(self._refused_key_ids - {""}),
             requests=self._count_requests(),
+            loose_keys=tuple(sorted(self._loose_keys)),
             problems=tuple(self._problems),
             files=tuple(self._files),
         )
@@ -250,7 +253,7 @@ class _Reader:
             return True
         if label in CERTIFICATE_LABELS or label in _CONTAINER_LABELS:
             return False
-        self._ignore(label)
+        self._ignore(label, content)
         return True
 
     def _read_structure(self, place: _Place, der: bytes) -> bool:
@@ -284,7 +287,7 @@ class _Reader:
             self._complain_at(place, "bundle.file_unreadable", kind=str(FileKind.PKCS7))
             return
         if not certificates:  # a message, encrypted or signed
-            self._ignore(_PKCS7_LABEL)
+            self._ignore(_PKCS7_LABEL, element.encoded)
         for der in certificates:
             if self._may_read_block() and not self._read_certificate(place, der):
                 self._complain_at(place, "bundle.file_unreadable", kind=str(FileKind.PKCS7))
@@ -319,12 +322,15 @@ class _Reader:
         """Recognise a request, whatever may be wrong with it: none is what belongs here."""
         if not is_request(der):
             return False
-        self._ignore(CSR_LABEL)
+        self._ignore(CSR_LABEL, der)
         return True
 
-    def _ignore(self, label: str) -> None:
+    def _ignore(self, label: str, content: bytes) -> None:
         self._times_read += 1
         self._ignored[label] += 1
+        key = find_loose_key(label, content) if label in LOOSE_KEY_LABELS else None
+        if key is not None:
+            self._loose_keys.add(key)
 
     def _read_key(self, load: Callable[[], PrivateKey]) -> bool:
         if self._keys_opened == MAX_KEYS:

@@ -7,15 +7,17 @@ import time
 
 import gmpy2
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from mailadmin.pki.bundle import Verdict, judge_bundle, read_parts
 from mailadmin.pki.certificate import CertificateFacts, judge_leaf, read_certificate
 from mailadmin.pki.csr import CsrSubject, build_csr, read_csr
 from mailadmin.pki.csr_judging import judge_csr
 from mailadmin.pki.keys import KeyKind, key_problems, load_private_key, private_key_to_pem
+from mailadmin.pki.pem import armor
 from mailadmin.pki.problems import Problem, Severity
 from mailadmin.pki.renewal import plan_renewal
 from mailadmin.pki.weak_keys import (
@@ -102,6 +104,49 @@ def test_weak_certificates_are_told_of_when_none_is_the_servers() -> None:
     assert errors(several) == ["bundle.several_leaves", "key.weak_roca"]
     (told,) = [item for item in several if item.code == "key.weak_roca"]
     assert told.params["name"] == "a.example.org"
+
+
+def loose_forms(code: str) -> list[bytes]:
+    """Return a weak key alone in both forms, and in a request, as PEM and DER."""
+    key = weak_key(code)
+    request = build_csr(key, CsrSubject(), [HOST])
+    forms = (PublicFormat.SubjectPublicKeyInfo, PublicFormat.PKCS1)
+    alone = [key.public_key().public_bytes(Encoding.PEM, form) for form in forms]
+    csr = x509.load_pem_x509_csr(request)
+    return [*alone, request, csr.public_bytes(Encoding.DER)]
+
+
+@pytest.mark.parametrize("form", range(4))
+def test_a_weak_public_key_is_told_of_alone_and_in_a_request(form: int) -> None:
+    code = "key.weak_roca"
+    content = loose_forms(code)[form]
+    verdict = judge(content)
+    assert errors(verdict.problems) == ["bundle.no_certificate", code]
+    (told,) = [item for item in verdict.problems if item.code == code]
+    assert told.params["name"] == "RSA 2048"
+
+    issued = CA.issue([HOST])
+    beside = judge(issued.fullchain_pem, issued.key_pem, content, content)
+    assert beside.is_accepted
+    assert [item.severity for item in beside.problems if item.code == code] == [Severity.WARNING]
+
+
+@pytest.mark.parametrize("form", range(4))
+def test_a_public_key_is_judged_once_with_its_certificate_or_private_key(form: int) -> None:
+    code = "key.weak_roca"
+    content, key_pem = loose_forms(code)[form], private_key_to_pem(weak_key(code))
+    issued = CA.issue([HOST], key=weak_key(code))
+    for others in ([issued.fullchain_pem, key_pem], [issued.fullchain_pem], [key_pem]):
+        assert weak_codes(judge(content, *others).problems) == [code]
+
+
+def test_a_public_key_that_cannot_be_read_is_only_ignored() -> None:
+    for label in ("PUBLIC KEY", "CERTIFICATE REQUEST"):
+        verdict = judge(armor(label, b"\x30\x03\x02\x01\x00"))
+        assert [item.code for item in verdict.problems] == [
+            "bundle.no_certificate",
+            "bundle.block_ignored",
+        ]
 
 
 def test_an_authority_with_a_weak_key_is_refused_in_a_chain() -> None:

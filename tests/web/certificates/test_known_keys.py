@@ -29,7 +29,7 @@ from mailadmin.pki.problems import Problem
 from mailadmin.pki.weak_keys import key_digest
 from tests.factories import make_actor
 from tests.throwaway_pki import ThrowawayCa, draw_key
-from tests.weak_keys import certify_key, public_key_of
+from tests.weak_keys import CORPUS, certify_key, public_key_of
 from tests.web.certificates.conftest import Upload, store, text_of
 
 HOST = "mail.example.org"
@@ -112,6 +112,13 @@ def test_a_key_of_debian_is_refused_once_its_list_is_there(
     assert "debian" in after["weak_key_checks"]["made"]
     assert after["weak_key_checks"]["not_made"] == []
     assert "not compared" not in inspect(debian_certificate)
+
+
+def test_a_public_key_alone_is_looked_for_in_the_lists(tmp_path: Path) -> None:
+    run("update", str(write_list(tmp_path / "brought", (public_key_of(DEBIAN), 1))))
+    answer = json.loads(inspect(CORPUS / DEBIAN, "--json"))
+    codes = {item["code"] for item in answer["problems"] if item["severity"] == "error"}
+    assert codes == {"bundle.no_certificate", "key.weak_debian"}
 
 
 def test_badkeys_finds_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
