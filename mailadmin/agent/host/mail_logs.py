@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, NamedTuple, cast
 
 # Where rsyslog writes what the daemons say: Debian, Red Hat, and hosts without a file for mail.
 SYSTEM_LOGS = (
@@ -34,10 +34,11 @@ class LogUnreadableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LogFile:
-    """One file of a log, and when it was written to last."""
+    """One file of a log, and when it was written to last. ``log``: what it was rotated from."""
 
     path: Path
     changed_at: float
+    log: str
 
 
 def find_logs(logs: Sequence[Path], since: float) -> list[LogFile]:
@@ -56,44 +57,65 @@ def find_logs(logs: Sequence[Path], since: float) -> list[LogFile]:
         for path in neighbours:
             rest = path.name.removeprefix(log.name)
             if path == log or (rest != path.name and _ROTATED.fullmatch(rest)):
-                one = _look(path)
+                one = _look(path, log)
                 if one is not None and one.changed_at >= since:
                     found[path] = one
     return sorted(found.values(), key=lambda item: item.changed_at, reverse=True)
 
 
-def _look(path: Path) -> LogFile | None:
+def _look(path: Path, log: Path) -> LogFile | None:
     try:
         status = path.stat()
     except OSError:
         # Rotated away in this very moment, or a link to nowhere.
         return None
-    return LogFile(path, status.st_mtime) if stat.S_ISREG(status.st_mode) else None
+    return LogFile(path, status.st_mtime, str(log)) if stat.S_ISREG(status.st_mode) else None
 
 
-def read_chunks(path: Path) -> Generator[list[bytes], None, None]:
-    """Yield the lines of a file, about a megabyte at a time, without their ends.
+class Chunk(NamedTuple):
+    """Lines without their ends, and where in the file the last of them ends.
+
+    The very last line of a file that nobody ended yet is a chunk of its own, ``is_cut``.
+    """
+
+    lines: list[bytes]
+    end: int
+    is_cut: bool = False
+
+
+def read_chunks(path: Path, offset: int = 0) -> Generator[Chunk, None, None]:
+    """Yield the lines of a file from ``offset`` on (unpacked), about a megabyte at a time.
 
     Raises :class:`LogUnreadableError`; what was yielded before is good.
     """
     try:
         with _open(path) as stream:
-            yield from split_chunks(stream)
+            stream.seek(offset)
+            yield from split_chunks(stream, offset)
     except (EOFError, zlib.error, lzma.LZMAError) as error:
         raise LogUnreadableError(str(error)[:200]) from None
     except OSError as error:
         raise LogUnreadableError(error.strerror or str(error)[:200]) from None
 
 
-def split_chunks(stream: IO[bytes]) -> Generator[list[bytes], None, None]:
+def split_chunks(stream: IO[bytes], offset: int = 0) -> Generator[Chunk, None, None]:
     """Yield the lines of a stream, about a megabyte at a time."""
-    rest = b""
+    rest, position, end = b"", offset, offset
     while chunk := stream.read(_CHUNK):
+        cut = chunk.rfind(b"\n")
+        if cut >= 0:
+            end = position + cut + 1
+        position += len(chunk)
         lines = (rest + chunk).split(b"\n")
         rest = lines.pop()[-_LONGEST_LINE:]
-        yield lines
+        yield Chunk(lines, end)
     if rest:
-        yield [rest]
+        yield Chunk([rest], end, is_cut=True)
+
+
+def is_packed(path: Path) -> bool:
+    """Tell whether the file is compressed: such a one is written once and for all."""
+    return path.suffix in {".gz", ".bz2", ".xz"}
 
 
 def _open(path: Path) -> IO[bytes]:

@@ -11,6 +11,7 @@
     state_dir/set-aside/UUID/     what was edited by hand while that waited
     state_dir/host-keys/          keys that were on the host before the panel, and never leave it
     state_dir/results/UUID.json   how each deployment ended, for whoever asks again
+    state_dir/counts/             what was counted of each log file (see ``counts.py``)
     state_dir/lock                held by the agent that is running
 """
 

@@ -8,8 +8,8 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,6 +18,7 @@ from mailadmin.agent.host import Host
 from mailadmin.agent.host.mail_logs import (
     JOURNALS,
     SYSTEM_LOGS,
+    LogFile,
     LogUnreadableError,
     find_logs,
 )
@@ -34,6 +35,7 @@ SECONDS = 60.0
 _PATIENCE = 5.0
 _LOOK_EVERY = 0.5
 _DAY = 86_400
+_COUNTS = "counts"
 _CHILD = "mailadmin.agent.host.scanning"
 _TREE = Path(mailadmin.__file__).parent.parent
 _LONGEST_ANSWER = 16 * 1024 * 1024
@@ -43,36 +45,30 @@ IsWanted = Callable[[], bool]
 
 
 def read_usage(host: Host, days: int, tell: Tell, is_wanted: IsWanted) -> Usage:
-    """Return who used what in the last ``days``, and who is connected now.
+    """Return who used what in the last ``days`` and the one before them in part, and who is
+    connected now. Days are whole, in UTC, so that what was counted stays good until midnight.
 
     Takes up to :data:`SECONDS`; ``tell`` hears how far it is, and when ``is_wanted`` says no,
     reading ends with ``usage.not_wanted``. Raises :class:`AgentError`.
     """
     found = host.read()
     now = int(time.time())
-    since = now - days * _DAY
+    since = (now - days * _DAY) // _DAY * _DAY
     listeners = host.read_listeners(found)
     parameters = host.postfix.read_parameters()
     naming = read_naming(found.master_cf.text, parameters["syslog_name"], listeners)
-    logs = _log_files(host, parameters["maillog_file"], found.dovecot.get)
-    problems: list[Problem] = []
-    try:
-        files = find_logs(logs, since)
-    except LogUnreadableError as error:
-        files = []
-        problems.append(_problem("usage.log_unreadable", str(logs[0].parent), str(error)))
-    journalctl = "" if _is_any_of(logs, files) else _journalctl()
+    sources = _find_sources(*_log_files(host, parameters["maillog_file"], found.dovecot.get), since)
     question = {
         "since": since,
         "until": now,
         "seconds": SECONDS,
-        "files": [(str(item.path), item.changed_at) for item in files],
-        "journalctl": journalctl,
+        "counts": str(host.store.folder / _COUNTS),
+        "files": [(str(item.path), item.changed_at, item.log) for item in sources.files],
+        "journalctl": sources.journalctl,
         "naming": naming_as_dict(naming),
     }
     usage = _ask(question, tell, is_wanted)
-    if not usage.sources:
-        problems.append(_problem("usage.no_log", ", ".join(map(str, logs))))
+    problems = list(sources.problems)
     try:
         who = host.dovecot.read_who()
     except AgentError as error:
@@ -82,22 +78,48 @@ def read_usage(host: Host, days: int, tell: Tell, is_wanted: IsWanted) -> Usage:
     return replace(usage, live=live, problems=(*usage.problems, *problems))
 
 
-def _log_files(host: Host, maillog_file: str, setting: Callable[[str], str]) -> list[Path]:
+@dataclass(frozen=True, slots=True)
+class _Sources:
+    """What is read, and what of it is not there."""
+
+    files: tuple[LogFile, ...]
+    journalctl: str
+    problems: tuple[Problem, ...]
+
+
+def _find_sources(own: Sequence[Path], system: Sequence[Path], since: float) -> _Sources:
+    """Find the files; for the system's log, where none is, the journal."""
+    problems: list[Problem] = []
+    files: list[LogFile] = []
+    for log in (*own, *system):
+        try:
+            files += find_logs([log], since)
+        except LogUnreadableError as error:
+            problems.append(_problem("usage.log_unreadable", str(log), str(error)))
+    there = {item.log for item in files}
+    missing = [str(log) for log in own if str(log) not in there]
+    journalctl = ""
+    if system and not there & set(map(str, system)):
+        journalctl = _journalctl()
+        missing += [] if journalctl else map(str, system)
+    if missing:
+        problems.append(_problem("usage.no_log", ", ".join(missing)))
+    newest_first = sorted(files, key=lambda item: item.changed_at, reverse=True)
+    return _Sources(tuple(dict.fromkeys(newest_first)), journalctl, tuple(problems))
+
+
+def _log_files(
+    host: Host, maillog_file: str, setting: Callable[[str], str]
+) -> tuple[list[Path], list[Path]]:
     """Return the files that the daemons write themselves, and the system's for the one that
     leaves that to syslog."""
     logs = [maillog_file, setting("info_log_path") or setting("log_path")]
     own = [Path(item) for item in logs if item.startswith("/") and item != "/dev/stdout"]
     if len(own) == len(logs):
-        return own
+        return own, []
     if host.log_files:
-        return [*own, *host.log_files]
-    system = next((path for path in SYSTEM_LOGS if path.exists()), SYSTEM_LOGS[0])
-    return [*own, system]
-
-
-def _is_any_of(logs: list[Path], files: list[Any]) -> bool:
-    """Tell whether the last of the logs, which is the system's if one is, was found."""
-    return any(item.path.name.startswith(logs[-1].name) for item in files)
+        return own, list(host.log_files)
+    return own, [next((path for path in SYSTEM_LOGS if path.exists()), SYSTEM_LOGS[0])]
 
 
 def _journalctl() -> str:

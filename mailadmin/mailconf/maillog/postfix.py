@@ -7,7 +7,9 @@ was used in the last. One smtpd serves one connection at a time, so its number t
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass
+from typing import Any
 
 from mailadmin.mailconf.maillog.access import CLEAR, SOME_TLS, UNTOLD, Access, Naming, Services
 from mailadmin.mailconf.maillog.lines import Line
@@ -92,6 +94,15 @@ class SmtpSessions:
         rest = [session.access(None) for session in self._open.values()]
         self._open.clear()
         return rest
+
+    def as_rows(self) -> list[list[Any]]:
+        """Return the sessions that are open, as JSON can keep them."""
+        return [[tag.decode("latin-1"), *astuple(session)] for tag, session in self._open.items()]
+
+    def resume(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Go on with the sessions that were open. Raises ``TypeError`` or ``ValueError``."""
+        for tag, at, services, *rest in rows:
+            self._open[tag.encode("latin-1")] = _Session(at, tuple(services), *rest)
 
     def _begin(self, line: Line) -> _Session | None:
         client = _CLIENT.search(line.text)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, tzinfo
+from typing import Any
 
 from mailadmin.mailconf.maillog.access import Access, Naming
 from mailadmin.mailconf.maillog.dovecot import read_login
@@ -39,6 +40,14 @@ class LogReader:
         """Return when the line was written, in seconds since 1970; 0 if it does not say."""
         parts = self._lines.read(line)
         return parts.at if parts else 0
+
+    def open_sessions(self) -> list[list[Any]]:
+        """Return what is still open here, to go on from at another time."""
+        return self._sessions.as_rows()
+
+    def resume(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Go on where another reader stopped. Raises ``TypeError`` or ``ValueError``."""
+        self._sessions.resume(rows)
 
     def finish(self) -> list[Access]:
         """Return the sessions that the log left open."""

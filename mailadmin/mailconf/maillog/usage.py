@@ -1,23 +1,13 @@
-"""Counts of who used what, kept in bounded memory; and the report of them."""
+"""The report of who used what."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Self
 
-from mailadmin.mailconf.maillog.access import Access, Services
+from mailadmin.mailconf.maillog.access import Services
 from mailadmin.pki.problems import Problem
-
-# People of whom a log is remembered, all groups together: some 40 MB.
-MOST_PEOPLE = 100_000
-# A log has a few dozen combinations of service, version and cipher suite.
-MOST_GROUPS = 300
-MOST_NAMES = 1_000
-# What a report names, of one group and of all; its counts are about all that are remembered.
-SHOWN_PEOPLE = 1_000
-SHOWN_IN_ALL = 20_000
-_LONGEST_NAME = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,91 +137,3 @@ class Usage:
             "problems": tuple(Problem.from_dict(item) for item in value["problems"]),
         }
         return cls(**{**value, **parts})
-
-
-@dataclass(slots=True)
-class _Seen:
-    sessions: int = 0
-    last_at: int = 0
-    address: str = ""
-
-    def add(self, at: int, address: str = "") -> None:
-        self.sessions += 1
-        if at >= self.last_at:
-            self.last_at, self.address = at, address
-
-
-@dataclass(slots=True)
-class _Crowd:
-    sessions: int = 0
-    is_more: bool = False
-    people: dict[str, _Seen] = field(default_factory=dict)
-
-
-class Tally:
-    """Adds up uses, in any order. Sessions are counted exactly, whoever they are of."""
-
-    def __init__(self, since: int, most_people: int = MOST_PEOPLE) -> None:
-        self._since = since
-        self._room = most_people
-        self._crowds: dict[tuple[Services, str, str], _Crowd] = {}
-        self._names: dict[str, _Seen] = {}
-        self.failures = 0
-
-    def add(self, access: Access) -> None:
-        """Count one use; what is older than the time asked for is left out."""
-        if access.at < self._since:
-            return
-        if access.name:
-            self._add_name(access)
-        if not access.is_success:
-            self.failures += 1
-            return
-        crowd = self._crowd(access)
-        crowd.sessions += 1
-        who = access.who[:_LONGEST_NAME]
-        seen = crowd.people.get(who)
-        if seen is None:
-            if self._room <= 0:
-                crowd.is_more = True
-                return
-            self._room -= 1
-            seen = crowd.people[who] = _Seen()
-        seen.add(access.at, access.address)
-
-    def _crowd(self, access: Access) -> _Crowd:
-        key = (access.services, access.tls, access.cipher)
-        crowd = self._crowds.get(key)
-        if crowd is None:
-            if len(self._crowds) >= MOST_GROUPS:
-                key = (access.services, access.tls, "")
-            crowd = self._crowds.setdefault(key, _Crowd())
-        return crowd
-
-    def _add_name(self, access: Access) -> None:
-        seen = self._names.get(access.name)
-        if seen is None:
-            if len(self._names) >= MOST_NAMES:
-                return
-            seen = self._names[access.name] = _Seen()
-        seen.add(access.at)
-
-    def groups(self) -> tuple[Group, ...]:
-        """Return what was counted, by service."""
-        most = min(SHOWN_PEOPLE, SHOWN_IN_ALL // max(1, len(self._crowds)))
-        return tuple(
-            Group(*key, crowd.sessions, len(crowd.people), crowd.is_more, _shown(crowd, most))
-            for key, crowd in sorted(self._crowds.items())
-        )
-
-    def names(self) -> tuple[AskedName, ...]:
-        """Return the names asked for, the most wanted first."""
-        ranked = sorted(self._names.items(), key=lambda item: (-item[1].sessions, item[0]))
-        return tuple(AskedName(name, seen.sessions, seen.last_at) for name, seen in ranked)
-
-
-def _shown(crowd: _Crowd, most: int) -> tuple[Person, ...]:
-    latest = sorted(crowd.people.items(), key=lambda item: (-item[1].last_at, item[0]))
-    return tuple(
-        Person(who, seen.sessions, seen.last_at, seen.address) for who, seen in latest[:most]
-    )

@@ -222,7 +222,7 @@ class FakePostfix(FakeDaemon):
             "mail_version": self.version(),
             "default_database_type": "hash",
             "inet_protocols": self.machine.inet_protocols,
-            "maillog_file": str(self.machine.mail_log),
+            "maillog_file": "",
             "syslog_name": "postfix",
         }
 

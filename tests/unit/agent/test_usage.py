@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import lzma
 import os
 import socket
@@ -121,6 +122,174 @@ def test_without_a_file_the_journal_is_asked(
     assert codes(read(machine)) == ["usage.log_unreadable"]
 
 
+JOURNALCTL = """#!/bin/sh
+case "$*" in
+  *--after-cursor=one*) test -f {here}/second || exit 1; cat {here}/second; echo "-- cursor: two";;
+  *--since=@*) cat {here}/first; echo "-- cursor: one";;
+  *) exit 1;;
+esac
+"""
+
+
+@pytest.fixture
+def journal(machine: Machine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Return the folder of what a journal tells first, and after that."""
+    journalctl = tmp_path / "journalctl"
+    journalctl.write_text(JOURNALCTL.format(here=tmp_path))
+    journalctl.chmod(0o755)
+    monkeypatch.setattr(usage, "JOURNALS", (tmp_path,))
+    monkeypatch.setattr(usage, "find_program", lambda _: journalctl)
+    return tmp_path
+
+
+def journal_line(who: str) -> bytes:
+    return f"{int(time.time())}.1 ".encode() + login(who).partition(b" ")[2]
+
+
+def test_the_journal_is_gone_on_from_or_read_anew_when_its_place_is_gone(
+    machine: Machine, journal: Path
+) -> None:
+    (journal / "first").write_bytes(journal_line("anna"))
+    assert people(read(machine)) == {"anna"}
+    (journal / "second").write_bytes(journal_line("bert"))
+    (journal / "first").write_bytes(journal_line("carl"))
+    found = read(machine)
+    assert (people(found), found.lines) == ({"anna", "bert"}, 2)
+    # The next place is unknown to the journal: it was emptied since.
+    found = read(machine)
+    assert (people(found), found.sources, codes(found)) == ({"carl"}, ("journal",), [])
+
+
+def test_a_journal_without_a_line_of_mail_is_told(machine: Machine, journal: Path) -> None:
+    (journal / "first").write_bytes(b"")
+    assert codes(read(machine)) == ["usage.log_empty"]
+
+
+# What was counted is put aside
+
+
+def scanned(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the folder's names of counts."""
+    return sorted(path.name for path in (machine.host.store.folder / "counts").iterdir())
+
+
+def sessions_of(found: Usage) -> int:
+    return sum(group.sessions for group in found.groups)
+
+
+def test_only_what_is_new_is_read_the_second_time(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = machine.mail_log
+    write(log, login("anna") + login("bert"))
+    write(log.with_name("mail.log.2.gz"), gzip.compress(login("carl", days_ago=2)), days_ago=1)
+    assert sessions_of(read(machine)) == 3
+    # What was read already is overwritten with what is no log, but for what identifies it.
+    packed = log.with_name("mail.log.2.gz")
+    size, at = packed.stat().st_size, packed.stat().st_mtime_ns
+    packed.write_bytes(b"x" * size)
+    os.utime(packed, ns=(at, at))
+    with log.open("ab") as stream:
+        stream.write(login("dora"))
+    found = read(machine)
+    assert (people(found), sessions_of(found)) == ({"anna", "bert", "carl", "dora"}, 4)
+    assert (found.lines, codes(found), found.is_complete) == (4, [], True)
+
+
+def test_a_log_that_is_rotated_keeps_its_counts_and_one_that_is_gone_loses_them(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = machine.mail_log
+    write(log, login("anna"))
+    read(machine)
+    log.rename(log.with_name("mail.log.1"))
+    write(log, login("bert"))
+    found = read(machine)
+    assert (people(found), sessions_of(found)) == ({"anna", "bert"}, 2)
+    assert len(scanned(machine, monkeypatch)) == 2
+    log.with_name("mail.log.1").unlink()
+    assert people(read(machine)) == {"bert"}
+    assert len(scanned(machine, monkeypatch)) == 1
+
+
+@pytest.mark.parametrize("rest", [b"", login("dora") * 50])
+def test_a_log_that_was_emptied_in_place_is_read_anew(machine: Machine, rest: bytes) -> None:
+    write(machine.mail_log, login("anna") * 3)
+    read(machine)
+    machine.mail_log.write_bytes(login("carl") + rest)
+    found = read(machine)
+    assert "anna" not in people(found)
+    assert sessions_of(found) == 1 + rest.count(b"\n")
+
+
+def test_a_line_that_is_being_written_is_counted_once_it_is_whole(machine: Machine) -> None:
+    whole = login("bert")
+    write(machine.mail_log, login("anna") + whole[:40])
+    assert people(read(machine)) == {"anna"}
+    with machine.mail_log.open("ab") as stream:
+        stream.write(whole[40:])
+    assert sessions_of(read(machine)) == 2
+
+
+def test_a_session_that_goes_on_while_it_is_read_is_counted_once(machine: Machine) -> None:
+    at = datetime.fromtimestamp(time.time() - 3600, UTC).isoformat()
+    smtpd = f"{at} mail postfix/submission/smtpd[7]: "
+    begun = (
+        f"{smtpd}connect from a.example[192.0.2.9]\n"
+        f"{smtpd}Q1: client=a.example[192.0.2.9], sasl_username=anna\n"
+    )
+    write(machine.mail_log, begun.encode())
+    assert sessions_of(read(machine)) == 1
+    with machine.mail_log.open("a") as stream:
+        stream.write(f"{smtpd}disconnect from a.example[192.0.2.9] ehlo=1 starttls=1 quit=1\n")
+    found = read(machine)
+    assert sessions_of(found) == 1
+    assert found.groups[0].tls == "tls"
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b"not json", b'{"naming": 1}', b"[1, 2]"])
+def test_counts_that_cannot_be_read_are_made_anew(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, damage: bytes
+) -> None:
+    write(machine.mail_log, login("anna"))
+    read(machine)
+    (name,) = scanned(machine, monkeypatch)
+    path = machine.host.store.folder / "counts" / name
+    kept = json.loads(path.read_bytes())
+    path.write_bytes(damage)
+    assert people(read(machine)) == {"anna"}
+    kept["counted"]["tally"] = {"since": "x"}
+    path.write_text(json.dumps(kept))
+    assert people(read(machine)) == {"anna"}
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_counts_are_of_the_time_asked_about(machine: Machine) -> None:
+    write(machine.mail_log, login("anna", days_ago=5) + login("bert"))
+    for days, wanted in ((30, {"anna", "bert"}), (2, {"bert"}), (30, {"anna", "bert"})):
+        assert people(usage.read_usage(machine.host, days, ignore, lambda: True)) == wanted
+
+
+def test_without_room_for_counts_everything_is_read_anew(machine: Machine) -> None:
+    (machine.host.store.folder / "counts").write_bytes(b"in the way")
+    write(machine.mail_log, login("anna"))
+    for _ in range(2):
+        assert (people(read(machine)), codes(read(machine))) == ({"anna"}, [])
+
+
+def test_each_log_tells_of_its_own_time(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = machine.mail_log.with_name("dovecot.log")
+    write(machine.mail_log, login("anna", days_ago=20))
+    write(other, login("bert", days_ago=3))
+    monkeypatch.setattr(usage, "_log_files", lambda *_: ([machine.mail_log, other], []))
+    found = read(machine)
+    # Nobody can tell who logged in before the younger of the two begins.
+    assert abs(time.time() - 3 * 86_400 - found.reaches_to) < 3600
+    other.unlink()
+    assert codes(read(machine)) == ["usage.no_log"]
+
+
 def test_a_folder_that_cannot_be_read_is_told(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -151,7 +320,7 @@ def test_nobody_waits_any_more_so_nothing_is_read(machine: Machine) -> None:
 def test_a_line_without_an_end_does_not_fill_the_memory(machine: Machine) -> None:
     write(machine.mail_log, b"x" * 5_000_000 + b"\n" + login("now"))
     chunks = list(mail_logs.read_chunks(machine.mail_log))
-    assert sum(len(line) for lines in chunks for line in lines) < 2_500_000
+    assert sum(len(line) for chunk in chunks for line in chunk.lines) < 2_500_000
     assert people(read(machine)) == {"now"}
 
 

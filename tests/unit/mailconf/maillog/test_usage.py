@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 
-from mailadmin.mailconf.maillog import usage
+from mailadmin.mailconf.maillog import tally as counting
 from mailadmin.mailconf.maillog.access import CLEAR, Access
-from mailadmin.mailconf.maillog.usage import AskedName, LiveSession, Person, Tally, Usage
+from mailadmin.mailconf.maillog.tally import Tally
+from mailadmin.mailconf.maillog.usage import AskedName, LiveSession, Person, Usage
 from mailadmin.pki.problems import Problem
 
 
@@ -50,20 +51,20 @@ def test_an_endless_name_is_cut_and_stays_one_person() -> None:
 
 def test_groups_and_names_are_a_bounded_number() -> None:
     tally = Tally(since=0)
-    for number in range(usage.MOST_NAMES + 20):
+    for number in range(counting.MOST_NAMES + 20):
         tally.add(access("anna", cipher=f"C{number}", name=f"n{number}.example.org"))
     groups = tally.groups()
-    assert len(groups) == usage.MOST_GROUPS + 1
-    assert sum(group.sessions for group in groups) == usage.MOST_NAMES + 20
-    assert len(tally.names()) == usage.MOST_NAMES
+    assert len(groups) == counting.MOST_GROUPS + 1
+    assert sum(group.sessions for group in groups) == counting.MOST_NAMES + 20
+    assert len(tally.names()) == counting.MOST_NAMES
 
 
 def test_a_report_names_a_bounded_number_of_people() -> None:
     tally = Tally(since=0)
-    for number in range(usage.SHOWN_PEOPLE + 5):
+    for number in range(counting.SHOWN_PEOPLE + 5):
         tally.add(access(f"u{number}"))
     (group,) = tally.groups()
-    assert (group.people, len(group.shown)) == (usage.SHOWN_PEOPLE + 5, usage.SHOWN_PEOPLE)
+    assert (group.people, len(group.shown)) == (counting.SHOWN_PEOPLE + 5, counting.SHOWN_PEOPLE)
 
 
 def test_the_name_asked_for_most_comes_first() -> None:
