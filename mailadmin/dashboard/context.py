@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from functools import cached_property
 
+from django.contrib.auth.models import AnonymousUser
+from django.db import DatabaseError
 from django.http import HttpRequest
 from django.utils import timezone
 
+from mailadmin.accounts.models import User
 from mailadmin.accounts.roles import is_administrator, may_change, may_export_keys
 from mailadmin.dashboard.health import Health, read_health
 from mailadmin.deployments.models import Deployment
@@ -21,12 +24,12 @@ class Frame:
 
     def __init__(self, *, is_known: bool) -> None:
         """``is_known``: somebody is logged in. Nobody else is told anything."""
-        self._is_known = is_known
+        self.is_known = is_known
 
     @cached_property
     def server(self) -> MailServer | None:
         """Return the mail server the pages are about."""
-        return current_server() if self._is_known else None
+        return current_server() if self.is_known else None
 
     @cached_property
     def pending_count(self) -> int:
@@ -46,9 +49,20 @@ class Frame:
 
 def frame(request: HttpRequest) -> dict[str, object]:
     """Return the frame and what the person may do."""
+    user = _user_of(request)
     return {
-        "frame": Frame(is_known=request.user.is_authenticated),
-        "may_change": may_change(request.user),
-        "may_export_keys": may_export_keys(request.user),
-        "is_administrator": is_administrator(request.user),
+        "frame": Frame(is_known=user.is_authenticated),
+        "may_change": may_change(user),
+        "may_export_keys": may_export_keys(user),
+        "is_administrator": is_administrator(user),
     }
+
+
+def _user_of(request: HttpRequest) -> User | AnonymousUser:
+    """Return who asks; nobody, where the page tells of trouble that came before that was known."""
+    user: User | AnonymousUser = getattr(request, "user", AnonymousUser())
+    try:
+        # The first use reads the session and the account.
+        return user if user.is_authenticated else AnonymousUser()
+    except DatabaseError:
+        return AnonymousUser()

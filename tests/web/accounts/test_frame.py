@@ -12,6 +12,7 @@ import pytest
 from django.conf import settings
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.core.management import call_command
+from django.db import OperationalError, connection
 from django.http import HttpRequest, HttpResponse
 from django.template import Context, Template
 from django.template.loader import render_to_string
@@ -48,6 +49,10 @@ urlpatterns = [
     path("raise/400/", _misunderstand),
     path("raise/500/", _stumble),
 ]
+
+
+def _be_away(*_: object) -> None:
+    raise OperationalError("the database is away")
 
 
 def _draw(source: str, **context: object) -> str:
@@ -329,6 +334,48 @@ def test_the_page_after_a_bug_names_the_request(client_of: Callable[[str], Clien
     client.raise_request_exception = False
     response = client.get("/raise/500/")
     assert response.headers["X-Request-ID"] in response.content.decode()
+
+
+def test_a_foreign_host_name_is_refused_in_plain_words_without_a_database() -> None:
+    response = Client(raise_request_exception=False).get("/", headers={"host": "evil.example"})
+    page = response.content.decode()
+    assert response.status_code == 400
+    assert "MAILADMIN_ALLOWED_HOSTS" in page
+    assert "evil.example" not in page
+    assert "<nav" not in page
+
+
+@pytest.mark.django_db
+@override_settings(ROOT_URLCONF=__name__)
+@pytest.mark.parametrize(
+    ("address", "code"), [("/no/such/", 404), ("/raise/403/", 500), ("/raise/500/", 500)]
+)
+def test_with_the_database_away_trouble_is_still_told(
+    client_of: Callable[[str], Client], address: str, code: int
+) -> None:
+    client = client_of("viewer")
+    client.raise_request_exception = False
+    with connection.execute_wrapper(_be_away):
+        response = client.get(address)
+    assert response.status_code == code
+    assert "<nav" not in response.content.decode()
+    assert "<h1>" in response.content.decode()
+
+
+@pytest.mark.django_db
+def test_with_the_database_away_a_form_too_old_is_still_told(operator: User) -> None:
+    client = Client(enforce_csrf_checks=True, raise_request_exception=False)
+    client.force_login(operator)
+    with connection.execute_wrapper(_be_away):
+        response = client.post("/account/logout/")
+    assert response.status_code == 403
+    assert "open for too long" in response.content.decode()
+
+
+@pytest.mark.parametrize("name", ["400", "403", "403_csrf", "404", "429", "500"])
+def test_a_page_for_trouble_needs_neither_request_nor_user(name: str) -> None:
+    for request in (None, RequestFactory().get("/")):
+        assert "<h1>" in render_to_string(f"{name}.html", request=request)
 
 
 @pytest.mark.django_db
