@@ -128,6 +128,19 @@ def awaiting_deployments() -> QuerySet[Deployment]:
     return proven.exclude(confirm_by=None).select_related("server")
 
 
+def forgotten_deployments(before: datetime) -> list[Deployment]:
+    """Return those whose turn it is and that nobody has been heard to work on since then.
+
+    What waits for another one is not forgotten: whoever ends that sends it.
+    """
+    unfinished = [Deployment.Status.QUEUED, Deployment.Status.RUNNING]
+    rows = Deployment.objects.filter(status__in=unfinished)
+    rows = rows.exclude(server__in=awaiting_deployments().values("server"))
+    rows = rows.only("server_id", "number", "heartbeat_at", "requested_at")
+    first = {row.server_id: row for row in rows.order_by("-number")}
+    return [row for row in first.values() if (row.heartbeat_at or row.requested_at) < before]
+
+
 def unfinished_swaps(server: MailServer) -> list[Deployment]:
     """Return the deployments of one certificate alone that wait or run."""
     unfinished = [Deployment.Status.QUEUED, Deployment.Status.RUNNING]

@@ -20,13 +20,20 @@ from mailadmin.servers.models import MailServer
 logger = logging.getLogger(__name__)
 
 _STALE = timedelta(seconds=15)
+# As often as beat has ``resume_interrupted`` done.
+_UNTIL_SENT_AGAIN = 10.0
 _BUSY_COUNTDOWN = 2
 
 
-def send(task: Any, pk: int, *, countdown: float | None = None) -> bool:
-    """Queue a task; with Redis away the row stays and ``resume_interrupted`` sends it later."""
+def send(
+    task: Any, pk: int, *, countdown: float | None = None, expires: float | None = None
+) -> bool:
+    """Queue a task; with Redis away the row stays and ``resume_interrupted`` sends it later.
+
+    A worker that takes it more than ``expires`` seconds from now throws it away.
+    """
     try:
-        task.apply_async((pk,), countdown=countdown)
+        task.apply_async((pk,), countdown=countdown, expires=expires)
     except (OperationalError, OSError) as error:
         logger.warning("the queue cannot be reached, row %s waits: %s", pk, type(error).__name__)
         return False
@@ -50,10 +57,11 @@ def foresee(foresight_id: int) -> None:
 
 @shared_task
 def run_deployment(deployment_id: int) -> None:
-    """Run a deployment; one that must wait for another comes back in two seconds."""
+    """Run a deployment if it is its turn; when it is over, the next has its turn."""
     with request_id_set(_request_id(Deployment, deployment_id)):
-        if not runner.run_deployment(deployment_id):
-            send(run_deployment, deployment_id, countdown=_BUSY_COUNTDOWN)
+        deployment = runner.run_deployment(deployment_id)
+    if deployment is not None:
+        _send_next(deployment.server)
 
 
 @shared_task
@@ -65,9 +73,14 @@ def settle_deployment(deployment_id: int) -> None:
         return
     if deployment.status != Deployment.Status.SUCCEEDED:
         _look_at(deployment.server)
-    waiting = selectors.unfinished_deployment(deployment.server)
-    if waiting is not None:
-        send(run_deployment, waiting.pk)
+    _send_next(deployment.server)
+
+
+def _send_next(server: MailServer) -> None:
+    """Send the deployment that waits longest."""
+    following = selectors.unfinished_deployment(server)
+    if following is not None:
+        send(run_deployment, following.pk)
 
 
 @shared_task
@@ -96,22 +109,24 @@ def _look_at(server: MailServer) -> None:
 
 @shared_task
 def resume_interrupted() -> None:
-    """Send again what a dead worker or a dead Redis left behind, and ask about what waits."""
+    """Send again what a dead worker or a dead Redis left behind, and ask about what waits.
+
+    It comes every ten seconds and cannot know whether the last message is lost or merely waits for
+    a busy worker: each is thrown away once the next one is there.
+    """
     before = timezone.now() - _STALE
-    queued = Deployment.objects.filter(status=Deployment.Status.QUEUED, requested_at__lt=before)
-    running = Deployment.objects.filter(status=Deployment.Status.RUNNING, heartbeat_at__lt=before)
-    for deployment in [*running, *queued]:
-        send(run_deployment, deployment.pk)
+    for deployment in selectors.forgotten_deployments(before):
+        send(run_deployment, deployment.pk, expires=_UNTIL_SENT_AGAIN)
     for deployment in selectors.awaiting_deployments():
         # The agent may have taken it back; and what was decided may not have reached it.
-        send(settle_deployment, deployment.pk)
+        send(settle_deployment, deployment.pk, expires=_UNTIL_SENT_AGAIN)
     waiting = ["queued", "running"]
     for plan in Plan.objects.filter(status__in=waiting, created_at__lt=before)[:20]:
-        send(make_plan, plan.pk)
+        send(make_plan, plan.pk, expires=_UNTIL_SENT_AGAIN)
     for run in ProbeRun.objects.filter(status__in=waiting, requested_at__lt=before)[:20]:
-        send(run_probe, run.pk)
+        send(run_probe, run.pk, expires=_UNTIL_SENT_AGAIN)
     for foresight in selectors.forgotten_foresights(before):
-        send(foresee, foresight.pk)
+        send(foresee, foresight.pk, expires=_UNTIL_SENT_AGAIN)
     Foresight.objects.filter(created_at__lt=timezone.now() - selectors.FORESIGHT_AGE).delete()
 
 

@@ -49,19 +49,17 @@ _VERBS = {
 }
 
 
-def run_deployment(deployment_id: int) -> bool:
-    """Run a deployment to its end; returns False if another one must end first.
+def run_deployment(deployment_id: int) -> Deployment | None:
+    """Run a deployment, and return it if it was us who ended it.
 
-    While one waits to be confirmed nothing is done either: that lasts up to an hour, and when it is
-    over the next is sent (``tasks.settle_deployment``, or beat).
+    While another one runs or waits to be confirmed nothing is done: whoever ends that one sends
+    the next (``tasks``).
     """
-    if _is_another_awaiting(deployment_id):
-        return True
-    if not _claim(deployment_id):
-        return False
+    if _is_another_awaiting(deployment_id) or not _claim(deployment_id):
+        return None
     deployment = Deployment.objects.select_related("server").get(pk=deployment_id)
     if deployment.is_finished:
-        return True
+        return None
     try:
         if deployment.kind == Deployment.Kind.SWAP and not deployment.plan_digest:
             _patiently(deployment, lambda: plan_swap(deployment))
@@ -72,9 +70,10 @@ def run_deployment(deployment_id: int) -> bool:
         # A mistake of our own must end it too: a row that runs for ever blocks all that come.
         logger.exception("deployment %s broke", deployment.number)
         report = ApplyReport(Outcome.FAILED, (), problem=Problem("deployment.fault"))
-    if _close(deployment, report):
-        _keep_look(deployment, report)
-    return True
+    if not _close(deployment, report):
+        return None
+    _keep_look(deployment, report)
+    return deployment
 
 
 def _claim(deployment_id: int) -> bool:

@@ -174,7 +174,9 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """Return the list of messages that would have gone to the workers."""
     messages: list[tuple[str, int]] = []
 
-    def keep(task: Any, pk: int, *, countdown: float | None = None) -> bool:
+    def keep(
+        task: Any, pk: int, *, countdown: float | None = None, expires: float | None = None
+    ) -> bool:
         messages.append((task.name.rpartition(".")[2], pk))
         return True
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.conf import settings
 from django.utils import timezone
 
 from mailadmin.agent.protocol import AgentError, Outcome
@@ -260,7 +261,44 @@ def test_only_one_deployment_runs_at_a_time(
     assert second.status == Deployment.Status.QUEUED
     sent.clear()
     tasks.run_deployment(second.pk)
+    assert sent == []
+    tasks.run_deployment(first.pk)
     assert sent == [("run_deployment", second.pk)]
+
+
+def test_what_waits_for_its_turn_is_not_sent_again_and_again(
+    server: MailServer, actor: Actor, agent: ScriptedAgent, sent: Sent
+) -> None:
+    first = _deployment(server, actor)
+    second = Deployment.objects.create(
+        server=server, number=77, state=first.state, state_digest="x", requested_by="ada"
+    )
+    long_ago = timezone.now() - timedelta(minutes=5)
+    Deployment.objects.update(requested_at=long_ago)
+    sent.clear()
+    tasks.resume_interrupted()
+    assert sent == [("run_deployment", first.pk)]
+    Deployment.objects.filter(pk=first.pk).update(
+        status=Deployment.Status.RUNNING, heartbeat_at=timezone.now()
+    )
+    tasks.resume_interrupted()
+    tasks.run_deployment(second.pk)
+    tasks.run_deployment(second.pk)
+    assert len(sent) == 1
+
+
+def test_a_message_that_is_sent_again_does_not_outlive_the_next(
+    server: MailServer, actor: Actor, agent: ScriptedAgent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = _deployment(server, actor)
+    Deployment.objects.update(requested_at=timezone.now() - timedelta(minutes=5))
+    asked: list[dict[str, object]] = []
+    monkeypatch.setattr(tasks.run_deployment, "apply_async", lambda _, **how: asked.append(how))
+    tasks.resume_interrupted()
+    every = settings.CELERY_BEAT_SCHEDULE["pick-up-what-was-interrupted"]["schedule"]
+    assert [how["expires"] for how in asked] == [every]
+    tasks.send(tasks.run_deployment, first.pk)
+    assert asked[-1]["expires"] is None
 
 
 def test_a_deployment_is_refused_while_another_is_under_way(
