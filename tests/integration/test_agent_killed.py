@@ -7,7 +7,7 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -19,28 +19,6 @@ from tests.integration.mail_host import PROJECT, SERVICES, MailHost
 from tests.states import make_material, with_default, with_open
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module")
-def bare_host(make_mail_host: Callable[..., MailHost], quick_watch: None) -> MailHost:
-    """Return a mail server in its base state whose agent is not running."""
-    host = make_mail_host()
-    host.start_agent()
-    host.base = host.full_state()
-    host.apply(host.base)
-    host.stop_agent()
-    return host
-
-
-@pytest.fixture
-def idle_host(bare_host: MailHost) -> MailHost:
-    """Return it in its base state, with no agent running."""
-    bare_host.start_agent()
-    if not bare_host.is_in_base_state():
-        bare_host.apply(bare_host.base)
-    (bare_host.config.state_dir / "results" / "killed.json").unlink(missing_ok=True)
-    bare_host.stop_agent()
-    return bare_host
 
 
 def apply_and_die(host: MailHost, state: DesiredState, point: str) -> None:

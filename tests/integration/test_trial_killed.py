@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,30 +17,6 @@ from tests.integration.mail_host import PROJECT, MailHost
 from tests.states import make_material, with_default, with_open
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture(scope="module")
-def bare_host(make_mail_host: Callable[..., MailHost], quick_watch: None) -> MailHost:
-    """Return a mail server in its base state whose agent is not running."""
-    host = make_mail_host()
-    host.start_agent()
-    host.base = host.full_state()
-    host.apply(host.base)
-    host.stop_agent()
-    return host
-
-
-@pytest.fixture
-def idle_host(bare_host: MailHost) -> MailHost:
-    """Return it in its base state, with nothing on trial and no agent running."""
-    bare_host.start_agent()
-    if trial_file(bare_host).exists():
-        bare_host.client.take_back("killed", lambda _: None)
-    if not bare_host.is_in_base_state():
-        bare_host.apply(bare_host.base)
-    bare_host.stop_agent()
-    (bare_host.config.state_dir / "results" / "killed.json").unlink(missing_ok=True)
-    return bare_host
 
 
 def trial_file(host: MailHost) -> Path:
