@@ -58,6 +58,11 @@ _LOST = _(
     "The panel lost sight of the apply. The agent either ends it or takes it back by itself. "
     "Look at the overview now; when the agent answers again, review and apply once more."
 )
+_FORGOTTEN = _(
+    "Nobody takes it back any more. It was proven when it was applied and is probably still in "
+    "effect; nothing is pending. Look at the overview, which says what every port shows now. To go "
+    "back, restore an earlier state; to be sure of this one, apply any change."
+)
 _UNCONFIRMED = frozenset({"confirm.expired", "confirm.declined"})
 _LOST_CODES = frozenset({"agent.unreachable", "agent.hung_up", "agent.silent", "agent.broken"})
 
@@ -146,6 +151,8 @@ def _say_failed(deployment: Deployment, *, is_changed: bool) -> Outcome:
     code = (deployment.failure or {}).get("code", "")
     if code == "rollback.not_proven":
         return Outcome("broken", _now("Failed: %(reason)s") % said, str(_UNKNOWN))
+    if code == "confirm.unknown":
+        return Outcome("broken", _now("Not known: %(reason)s") % said, str(_FORGOTTEN))
     if code in _LOST_CODES:
         return Outcome("broken", _now("Failed: %(reason)s") % said, str(_LOST))
     if is_changed:

@@ -186,6 +186,30 @@ def test_an_agent_that_does_not_say_how_it_stands_is_asked_again(
     assert awaiting.confirmed_at is not None
 
 
+def test_one_that_the_agent_knows_nothing_of_does_not_wait_for_ever(
+    server: MailServer, awaiting: Deployment, actor: Actor, agent: ScriptedAgent, sent: Sent
+) -> None:
+    server.refresh_from_db()
+    applied = server.applied_state
+    decide(awaiting, actor, KEEP)
+    past = timezone.now() - timedelta(minutes=3)
+    Deployment.objects.filter(pk=awaiting.pk).update(confirm_by=past)
+    agent.errors = [AgentError.because("agent.unreachable")]
+    settle(awaiting)
+    assert awaiting.is_awaiting
+    agent.errors = [AgentError.because("confirm.unknown")] * 2
+    settle(awaiting)
+    assert (awaiting.status, awaiting.is_awaiting) == (Deployment.Status.FAILED, False)
+    outcome = say_outcome(awaiting, is_changed=True)
+    assert "knows nothing of this deployment" in outcome.sentence
+    assert "Nobody takes it back any more" in outcome.stands
+    server.refresh_from_db()
+    assert server.applied_state == applied
+    event = AuditEvent.objects.get(verb="deployment.failed")
+    assert (event.actor_name, event.evidence["problem"]["code"]) == ("agent", "confirm.unknown")
+    assert sent[-1] == ("run_probe", ProbeRun.objects.latest("pk").pk)
+
+
 def test_while_it_is_being_taken_back_it_waits_on(
     awaiting: Deployment, agent: ScriptedAgent
 ) -> None:
