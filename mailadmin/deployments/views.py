@@ -224,7 +224,11 @@ def awaiting(request: HttpRequest, number: int) -> HttpResponse:
     if deployment.is_awaiting and request.GET.get("seen") == awaiting_stage(deployment):
         # The script counts; swapping the buttons would take the focus from under a finger.
         return HttpResponse(status=204)
-    return render(request, "deployments/_awaiting.html", {"settled": deployment})
+    response = render(request, "deployments/_awaiting.html", {"settled": deployment})
+    if not deployment.is_awaiting:
+        # Its own page tells the same at more length.
+        response["HX-Trigger"] = "settled"
+    return response
 
 
 @change_required

@@ -191,3 +191,82 @@ def test_every_page_is_accessible_and_fits_a_phone(tab: Page, panel: RunningStac
         assert answer is not None
         assert answer.status == 200, path
         _look_well(tab)
+
+
+def _review_on_trial(page: Page) -> None:
+    """Apply what is pending, to be kept only if it is confirmed."""
+    page.get_by_role("link", name="Review").first.click()
+    apply = page.get_by_role("button", name=re.compile("^Apply"))
+    expect(apply).to_be_enabled(timeout=20_000)
+    page.get_by_label("Keep it only if I confirm within").select_option(label="5 minutes")
+    apply.click()
+    expect(page.locator("#awaiting").get_by_role("timer")).to_be_visible(timeout=30_000)
+
+
+def _is_open(panel: RunningStack, service: str) -> bool:
+    settings = panel.sandbox.settings
+    with socket.socket() as client:
+        client.settimeout(10)
+        return client.connect_ex((settings.address, settings.ports[service])) == 0
+
+
+def test_a_trial_counts_down_on_every_page_until_it_is_decided(
+    tab: Page, panel: RunningStack
+) -> None:
+    _log_in(tab, panel)
+    tab.get_by_role("link", name="Listeners").first.click()
+    tab.locator("form[action$='/pop3/switch/'] button").click()
+    expect(tab.locator("#pending")).to_contain_text("1 pending change")
+    _review_on_trial(tab)
+    _look_well(tab)
+    assert not _is_open(panel, "pop3")
+    tab.get_by_role("link", name="Overview").first.click()
+    strip = tab.locator("#awaiting")
+    timer = strip.get_by_role("timer")
+    expect(timer).not_to_have_text(timer.inner_text())
+    _look_well(tab)
+
+    strip.get_by_role("button", name="Take it back now").click()
+    outcome = tab.locator("#outcome")
+    expect(outcome).to_contain_text("Taken back: It was taken back on request", timeout=30_000)
+    expect(strip).to_be_empty()
+    _look_well(tab)
+    assert _is_open(panel, "pop3")
+    expect(tab.locator("#pending")).to_contain_text("1 pending change")
+
+    _review_on_trial(tab)
+    strip.get_by_role("button", name="Keep it").click()
+    expect(outcome).to_have_text(
+        re.compile(r"^Proven on \d+ listeners in [\d.]+ s\.$"), timeout=30_000
+    )
+    assert not _is_open(panel, "pop3")
+
+
+def test_a_hand_edit_is_noticed_shown_and_put_back(tab: Page, panel: RunningStack) -> None:
+    assert panel.manage("listener", "sieve", "--disable").returncode == 0
+    assert panel.manage("apply", "--wait").returncode == 0
+    main_cf = panel.sandbox.postfix_config_directory / "main.cf"
+    applied = main_cf.read_text()
+    main_cf.write_text(
+        applied.replace("\nsmtpd_tls_security_level = may", "\nsmtpd_tls_security_level = none")
+    )
+    _log_in(tab, panel)
+    tab.get_by_role("button", name="Check now").click()
+    tab.get_by_role("link", name="Decide").click(timeout=20_000)
+    expect(tab.get_by_role("heading", level=1)).to_have_text("Drift")
+    expect(tab.get_by_text("smtpd_tls_security_level = none").first).to_be_visible()
+    _look_well(tab)
+
+    tab.get_by_label("Why").fill("until Monday")
+    tab.get_by_role("button", name="Leave").click()
+    expect(tab.get_by_text("decided to leave it")).to_be_visible()
+    tab.get_by_role("button", name="Review restoring").click()
+    apply = tab.get_by_role("button", name=re.compile("^Apply"))
+    expect(apply).to_be_enabled(timeout=20_000)
+    _look_well(tab)
+    tab.get_by_label("Overwrite what was changed").check()
+    apply.click()
+    expect(tab.get_by_text(re.compile(r"Proven on \d+ ")).first).to_be_visible(timeout=30_000)
+    assert main_cf.read_text() == applied
+    tab.goto("/deployments/drift/")
+    expect(tab.get_by_text("No drift")).to_be_visible()
