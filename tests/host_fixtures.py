@@ -10,13 +10,18 @@ from __future__ import annotations
 
 import shutil
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mailadmin.agent import protocol
+from mailadmin.agent.client import AgentClient
 from mailadmin.agent.config import AgentConfig
 from mailadmin.agent.host import Host
 from mailadmin.agent.host.dovecot import DovecotHost
+from mailadmin.agent.protocol import AgentError, Request
+from mailadmin.agent.server import Agent
 from mailadmin.mailconf.dovecot_settings import DovecotSettings, read_settings
 from mailadmin.pki.keys import KeyKind
 from tests.states import Material, make_material
@@ -52,6 +57,30 @@ class HostFixture:
             content = str(path.readlink()) if path.is_symlink() else path.read_bytes()
             shown[name] = (content, status.st_mode, status.st_uid, status.st_gid)
         return shown
+
+
+class InProcessAgent(AgentClient):
+    """The agent of a host, asked without its socket; what it answers is JSON all the same."""
+
+    def __init__(self, found: HostFixture, **settings: Any) -> None:
+        super().__init__(found.root / "agent.sock")
+        agent = Agent(replace(_config(found.root), **settings))
+        agent.host = found.host
+        object.__setattr__(self, "agent", agent)
+        object.__setattr__(self, "asked", [])
+
+    agent: Agent
+    asked: list[str]
+
+    def _messages(self, request: Request) -> Iterator[dict[str, Any]]:
+        self.asked.append(str(request.verb))
+        sent: list[dict[str, Any]] = []
+        try:
+            answer = {"result": self.agent.answer(request, lambda item: sent.append(dict(item)))}
+        except AgentError as error:
+            answer = {"error": error.problem.as_dict()}
+        for message in (*sent, answer):
+            yield protocol.decode(protocol.encode(message))
 
 
 class Dovecot24(DovecotHost):

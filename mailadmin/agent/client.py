@@ -45,6 +45,11 @@ class AgentClient:
         """Return versions, the state that leaves the host as its own files have it, findings."""
         return self._ask(Verb.OBSERVE_AS_LEFT, {"host_name": host_name})
 
+    def hand_over_keys(self, fingerprints: Sequence[str]) -> dict[str, str]:
+        """Return the keys of certificates found on the host, as PEM by fingerprint."""
+        answer = self._ask(Verb.HAND_OVER_KEYS, {"fingerprints": list(fingerprints)})
+        return dict(answer["keys"])
+
     def plan(self, state: DesiredState) -> PlanReport:
         """Return what applying the state would change. Nothing is changed."""
         params = {"state": state.as_dict(with_pem=True, with_key=True)}

@@ -86,6 +86,8 @@ class AgentConfig:
     shortest_trial: int = 60
     # Where the system keeps the mail log, if not where Debian or Red Hat do.
     log_files: tuple[Path, ...] = ()
+    # Whether the panel may be given keys that are found here, as long as nothing was applied.
+    hands_over_keys: bool = True
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -120,6 +122,7 @@ class AgentConfig:
             http01=Http01Config.from_dict(value.get("http01", {})),
             shortest_trial=int(value.get("shortest_trial", 60)),
             log_files=tuple(_absolute(path) for path in value.get("log_files", [])),
+            hands_over_keys=value.get("hands_over_keys", True) is True,
         )
 
 

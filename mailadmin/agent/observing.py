@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mailadmin.agent.host import Found, Host
+from mailadmin.agent.host.ports import find_holder
 from mailadmin.agent.planner import read_host_file, read_host_keys
 from mailadmin.mailconf.adopting.taking_over import Adopted, adopt
 from mailadmin.mailconf.state import CertificateMaterial
@@ -28,7 +29,7 @@ def observe(host: Host) -> dict[str, Any]:
                 "leaf_pem": item.leaf_pem,
                 "chain_pem": item.chain_pem,
             }
-            for item in _certificates(host, found)
+            for item in served_certificates(host, found)
         ],
     }
 
@@ -39,21 +40,28 @@ def observe_as_left(host: Host, host_name: str) -> tuple[Found, Adopted]:
     Raises :class:`AgentError`.
     """
     found = host.read()
-    certificates = {item.fingerprint: item for item in _certificates(host, found)}
+    certificates = {item.fingerprint: item for item in served_certificates(host, found)}
     return found, adopt(host_name, host.read_base(found), certificates)
 
 
 def describe_as_left(host: Host, host_name: str) -> dict[str, Any]:
-    """Return the same as what crosses to the panel: certificates, but no key."""
+    """Return the same as what crosses to the panel: certificates, but no key; and by port which
+    program listens on it now.
+    """
     found, adopted = observe_as_left(host, host_name)
     return {
         "versions": found.versions,
         "state": adopted.state.as_dict(with_pem=True),
         "findings": [item.as_dict() for item in adopted.findings],
+        "programs": {
+            str(item.port): holder.program
+            for item in adopted.state.listeners
+            if (holder := find_holder(item.address, item.port)) is not None
+        },
     }
 
 
-def _certificates(host: Host, found: Found) -> Iterator[CertificateMaterial]:
+def served_certificates(host: Host, found: Found) -> Iterator[CertificateMaterial]:
     """Yield the leaves whose key is on the host too: only those can be served again."""
     keys = read_host_keys(host, found)
     told: set[str] = set()

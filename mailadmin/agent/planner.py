@@ -14,7 +14,7 @@ from mailadmin.agent.host import Found, Host, Rendered
 from mailadmin.agent.host.files import to_bytes
 from mailadmin.agent.host.ports import is_mail_program
 from mailadmin.agent.protocol import AgentError, PlanReport
-from mailadmin.mailconf import diff, dovecot, material, postfix, proof, rules
+from mailadmin.mailconf import block, diff, dovecot, material, postfix, proof, rules
 from mailadmin.mailconf.adopting.keeping import Remaining, subtract
 from mailadmin.mailconf.material import paragraphs
 from mailadmin.mailconf.profiles import KEPT
@@ -142,6 +142,15 @@ class Plan:
         return self.rendered.postfix != self.found.postfix_files
 
     @property
+    def is_hosts_own(self) -> bool:
+        """Tell whether nothing of ours would be left in the daemons' files."""
+        files = self.rendered.postfix
+        own = postfix.PostfixFiles(
+            block.remove_block(files.main_cf), block.remove_block(files.master_cf)
+        )
+        return files == own and not self.rendered.dropin
+
+    @property
     def is_dropin_changed(self) -> bool:
         """Tell whether Dovecot's file changes."""
         content = self.found.dropin.content
@@ -173,6 +182,7 @@ class Plan:
             files=tuple(item.as_dict() for item in files if item),
             problems=self.problems,
             versions=found.versions,
+            is_hosts_own=self.is_hosts_own,
         )
 
     def _changed_roles(self) -> set[str]:
@@ -344,7 +354,8 @@ def read_host_file(content: bytes) -> Parts:
 
 
 def read_host_keys(host: Host, found: Found) -> dict[str, str]:
-    """Return the keys in the files the daemons use, by public key; they never leave the host."""
+    """Return the keys in the files the daemons use, by public key; they leave the host
+    only where an administrator agreed (:mod:`mailadmin.agent.handing_over`)."""
     keys: dict[str, str] = {}
     for content in host.read_pem_files(found).values():
         for key in read_host_file(content).private_keys:

@@ -27,6 +27,7 @@ class Verb(StrEnum):
 
     OBSERVE = "observe"
     OBSERVE_AS_LEFT = "observe_as_left"
+    HAND_OVER_KEYS = "hand_over_keys"
     PLAN = "plan"
     APPLY = "apply"
     CONFIRM = "confirm"
@@ -121,12 +122,16 @@ class StepEvent:
 
 @dataclass(frozen=True, slots=True)
 class PlanReport:
-    """What would change on the host. ``files`` are redacted diffs."""
+    """What would change on the host. ``files`` are redacted diffs.
+
+    ``is_hosts_own``: nothing of the panel would be left in the daemons' files.
+    """
 
     digest: str
     files: tuple[Mapping[str, Any], ...]
     problems: tuple[Problem, ...]
     versions: Mapping[str, str]
+    is_hosts_own: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
@@ -135,6 +140,7 @@ class PlanReport:
             "files": [dict(item) for item in self.files],
             "problems": [item.as_dict() for item in self.problems],
             "versions": dict(self.versions),
+            "is_hosts_own": self.is_hosts_own,
         }
 
     @classmethod
@@ -142,6 +148,7 @@ class PlanReport:
         """Read the JSON form back."""
         return cls(
             digest=value["digest"],
+            is_hosts_own=value["is_hosts_own"],
             files=tuple(value["files"]),
             problems=tuple(Problem.from_dict(item) for item in value["problems"]),
             versions=value["versions"],

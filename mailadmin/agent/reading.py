@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from mailadmin.agent.protocol import AgentError, Request
 from mailadmin.mailconf.proof import Expectation
 from mailadmin.mailconf.rules import is_address
@@ -14,6 +16,7 @@ LONGEST_TRIAL = 3600
 _MOST_DAYS = 366
 _MOST_EXPECTATIONS = 10_000
 _MOST_NAMES = 1000
+_FINGERPRINT = re.compile("[0-9a-f]{64}")
 
 
 def read_state(request: Request) -> DesiredState:
@@ -49,6 +52,16 @@ def read_names(request: Request) -> list[str]:
     if not all(isinstance(name, str) and is_usable_san(name) for name in names):
         raise AgentError.because("agent.message_unreadable")
     return names
+
+
+def read_fingerprints(request: Request) -> list[str]:
+    """Return of which certificates (SHA-256, hexadecimal). Raises :class:`AgentError`."""
+    asked = request.params.get("fingerprints")
+    if not isinstance(asked, list) or len(asked) > _MOST_NAMES:
+        raise AgentError.because("agent.message_unreadable")
+    if not all(isinstance(item, str) and _FINGERPRINT.fullmatch(item) for item in asked):
+        raise AgentError.because("agent.message_unreadable")
+    return asked
 
 
 def _can_be_asked(item: Expectation) -> bool:

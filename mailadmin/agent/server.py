@@ -20,6 +20,7 @@ from mailadmin.agent.challenges import Challenge, Challenges, read_token
 from mailadmin.agent.config import AgentConfig
 from mailadmin.agent.confirming import Confirming
 from mailadmin.agent.drift import check
+from mailadmin.agent.handing_over import find_refusal, hand_over_keys
 from mailadmin.agent.host import Host
 from mailadmin.agent.host.ports import is_local_address
 from mailadmin.agent.host.usage import read_usage
@@ -40,6 +41,7 @@ from mailadmin.agent.reading import (
     read_days,
     read_deployment_id,
     read_expectations,
+    read_fingerprints,
     read_names,
     read_state,
     read_text,
@@ -149,7 +151,7 @@ class Agent:
         ``is_there`` tells whether whoever asked still waits.
         """
         match request.verb:
-            case Verb.OBSERVE | Verb.OBSERVE_AS_LEFT:
+            case Verb.OBSERVE | Verb.OBSERVE_AS_LEFT | Verb.HAND_OVER_KEYS:
                 return self._observe(request)
             case Verb.PLAN:
                 return make_plan(read_state(request), self.host).report().as_dict()
@@ -170,8 +172,16 @@ class Agent:
                 return {"seen": [item.as_dict() for item in self._rehearse(*asked)]}
 
     def _observe(self, request: Request) -> dict[str, Any]:
+        is_allowed = self.config.hands_over_keys
+        if request.verb is Verb.HAND_OVER_KEYS:
+            wanted = read_fingerprints(request)
+            logger.warning("handing over the keys of %s", ", ".join(wanted))
+            return {"keys": hand_over_keys(self.host, wanted, is_allowed=is_allowed)}
         if request.verb is Verb.OBSERVE_AS_LEFT:
-            return describe_as_left(self.host, read_text(request, "host_name"))
+            refusal = find_refusal(self.host, is_allowed=is_allowed)
+            return describe_as_left(self.host, read_text(request, "host_name")) | {
+                "keys_refused": refusal.as_dict() if refusal else None
+            }
         return observe(self.host) | {"http01": self.challenges.describe()}
 
     def _answer_about_challenge(self, request: Request) -> dict[str, Any]:

@@ -36,7 +36,13 @@ from mailadmin.pki.certificate import (
     make_self_signed,
     read_certificate,
 )
-from mailadmin.pki.keys import KeyKind, generate_key
+from mailadmin.pki.keys import (
+    KeyKind,
+    KeyProblem,
+    generate_key,
+    load_private_key,
+    public_key_id,
+)
 from mailadmin.pki.offered import read_certificates
 from mailadmin.pki.problems import Problem, Severity
 from mailadmin.pki.roots import Store
@@ -141,6 +147,28 @@ def register_found_certificate(*, actor: Actor, leaf_pem: str, chain_pem: str = 
         row.save(update_fields=["deleted_at"])
         _record(actor, row, "certificate.found", after=_snapshot(row))
     return row
+
+
+@transaction.atomic
+def keep_found_key(*, actor: Actor, certificate: Certificate, key_pem: str) -> bool:
+    """Seal the key of a certificate that was found on the mail server; it stays there as well.
+
+    Returns False for one whose key is here already. Raises :class:`CertificateRefusedError` for a
+    key that is not its own or cannot be used, and ``CustodyProblem``.
+    """
+    row = Certificate.objects.select_for_update().get(pk=certificate.pk)
+    if row.private_key_id is not None:
+        return False
+    try:
+        key = load_private_key(key_pem.encode())
+    except KeyProblem as error:
+        raise CertificateRefusedError(error.problem) from None
+    if public_key_id(key) != row.public_key_id:
+        raise _refusal("key.of_another", row, label=row.label)
+    before, row.private_key = _snapshot(row), seal_key(key)
+    row.save(update_fields=["private_key"])
+    _record(actor, row, "certificate.key_imported", before=before, after=_snapshot(row))
+    return True
 
 
 @transaction.atomic

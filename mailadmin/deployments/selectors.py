@@ -19,6 +19,12 @@ FORESIGHT_AGE = timedelta(hours=1)
 _LATEST_LOOKS = 12
 
 
+def has_applied(server: MailServer) -> bool:
+    """Tell whether a deployment of ours may have left something on the host."""
+    ours = server.deployments.exclude(kind=Deployment.Kind.BASELINE)
+    return ours.exclude(status=Deployment.Status.ROLLED_BACK).exists()
+
+
 def running_plan(server: MailServer, state_digest: str) -> Plan | None:
     """Return the plan for this state that is still being answered."""
     waiting = [Plan.Status.QUEUED, Plan.Status.RUNNING]

@@ -7,7 +7,6 @@ from dataclasses import asdict, replace
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import Max
 from django.utils import timezone
 
 from mailadmin.audit.actors import Actor
@@ -18,10 +17,10 @@ from mailadmin.certificates.pairing import pair_certificates
 from mailadmin.certificates.sentences import say
 from mailadmin.certificates.services import register_found_certificate
 from mailadmin.deployments import selectors, tasks
+from mailadmin.deployments.baseline import next_number, record_baseline
 from mailadmin.deployments.drift import overwritten_pieces
 from mailadmin.deployments.models import Deployment, Plan, ProbeRun
 from mailadmin.deployments.runner import HostReport, look_at_host
-from mailadmin.deployments.runner.adopting import HostAsLeft
 from mailadmin.deployments.runner.swapping import Swap, swapped_state
 from mailadmin.listeners.selectors import (
     applied_state,
@@ -256,12 +255,6 @@ def restore_deployment(*, actor: Actor, deployment: Deployment, reason: str = ""
     )
 
 
-def next_number(server: MailServer) -> int:
-    """Return the number of the next deployment; call with the server's row locked."""
-    last = server.deployments.aggregate(last=Max("number"))["last"]
-    return 0 if last is None else last + 1
-
-
 def adopt_server(
     *,
     actor: Actor,
@@ -294,30 +287,7 @@ def adopt_server(
         ]
         create_listeners(server=server, actor=actor, states=states)
         server.refresh_from_db()
-        _record_baseline(actor, server)
-    return server
-
-
-@transaction.atomic
-def adopt_as_left(*, actor: Actor, found: HostAsLeft, agent_socket: str = "") -> MailServer:
-    """Take over a host as its own files have it: nothing is pending, nothing would be written.
-
-    Its keys stay on it. Raises :class:`ChangeRefusedError` when applying what was understood would
-    change a file, and for a host name that is none.
-    """
-    if not found.is_unchanged:
-        names = ", ".join(str(item["name"]) for item in found.plan.files)
-        raise ChangeRefusedError(Problem("adopting.would_change", params={"files": names}))
-    name = found.state.host_name
-    server = register_server(actor=actor, host_name=name, agent_socket=agent_socket)
-    server.versions = found.versions
-    server.save(update_fields=["versions"])
-    for item in found.state.certificates:
-        register_found_certificate(actor=actor, leaf_pem=item.leaf_pem, chain_pem=item.chain_pem)
-    state = replace(found.state, host_name=server.host_name)
-    restore_state(actor=actor, server=server, state=state, verb="server.adopted")
-    server.refresh_from_db()
-    _record_baseline(actor, server)
+        record_baseline(actor, server)
     return server
 
 
@@ -352,27 +322,6 @@ def _pair_found(actor: Actor, rsa: Certificate, ecdsa: Certificate, now: datetim
             outcome="refused",
             reason=" ".join(say(problem) for problem in refused.problems),
         )
-
-
-def _record_baseline(actor: Actor, server: MailServer) -> None:
-    """Keep the host as found as deployment 0: the first state that one can go back to."""
-    state = desired_state(server)
-    server.applied_state = state.as_dict()
-    server.save(update_fields=["applied_state"])
-    now = timezone.now()
-    Deployment.objects.create(
-        server=server,
-        number=next_number(server),
-        kind=Deployment.Kind.BASELINE,
-        status=Deployment.Status.SUCCEEDED,
-        state_digest=state.digest,
-        state=state.as_dict(),
-        requested_by=actor.name,
-        actor=asdict(actor),
-        request_id=actor.request_id,
-        started_at=now,
-        finished_at=now,
-    )
 
 
 @transaction.atomic

@@ -19,6 +19,10 @@ SENTENCES: dict[str, StrPromise] = {
         "The private key could not be opened with this password. Check it and try again; the key "
         "itself may also be damaged."
     ),
+    "key.of_another": _(
+        "The key that was found does not belong to %(label)s. It was not stored, and the mail "
+        "server was not touched. Upload the certificate and its key together."
+    ),
     "key.unreadable": _(
         "The private key is damaged or in a form that is not understood. Copy it again, with its "
         "BEGIN and END lines."

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from mailadmin.agent.config import AgentConfig
 from mailadmin.agent.host import Host
 from mailadmin.agent.observing import observe_as_left
 from mailadmin.agent.planner import make_plan
-from mailadmin.agent.protocol import PlanReport
+from mailadmin.agent.protocol import AgentError, PlanReport
 from mailadmin.audit.request_id import current_request_id
 from mailadmin.mailconf.state import DesiredState
 from mailadmin.pki.problems import Problem
@@ -28,6 +29,10 @@ class HostAsLeft:
     state: DesiredState
     findings: tuple[Problem, ...]
     plan: PlanReport
+    # Which program listens on a port now.
+    programs: Mapping[str, str] = field(default_factory=dict)
+    # Why the agent would hand over no key.
+    keys_refused: Problem | None = None
 
     @property
     def is_unchanged(self) -> bool:
@@ -38,12 +43,15 @@ class HostAsLeft:
         """Return the JSON form: no PEM, no key."""
         state = self.state.as_dict()
         return {
+            "digest": self.state.digest,
             "versions": self.versions,
             "host_name": self.state.host_name,
             "default_certificate": self.state.default_certificate,
             "listeners": state["listeners"],
             "certificates": state["certificates"],
             "sni_bindings": state["sni_bindings"],
+            "programs": dict(self.programs),
+            "keys_refused": self.keys_refused.as_dict() if self.keys_refused else None,
             "not_understood": [item.as_dict() for item in self.findings],
             "plan": {
                 "is_empty": self.is_unchanged,
@@ -59,8 +67,29 @@ def look_as_left(host_name: str, agent_socket: str = "") -> HostAsLeft:
     agent = AgentClient(socket, current_request_id())
     found = agent.observe_as_left(host_name)
     state = DesiredState.from_dict(found["state"])
-    findings = tuple(Problem.from_dict(item) for item in found["findings"])
-    return HostAsLeft(found["versions"], state, findings, agent.plan(state))
+    refused = found["keys_refused"]
+    return HostAsLeft(
+        versions=found["versions"],
+        state=state,
+        findings=tuple(Problem.from_dict(item) for item in found["findings"]),
+        plan=agent.plan(state),
+        programs=found["programs"],
+        keys_refused=Problem.from_dict(refused) if refused else None,
+    )
+
+
+def fetch_keys(found: HostAsLeft, agent_socket: str = "") -> dict[str, str]:
+    """Return the keys of every certificate that was found, as PEM by fingerprint.
+
+    For whoever seals them at once; nobody else is to see them. Raises ``AgentError``.
+    """
+    wanted = {item.fingerprint: item.label for item in found.state.certificates}
+    socket = Path(agent_socket) if agent_socket else settings.AGENT_SOCKET
+    keys = AgentClient(socket, current_request_id()).hand_over_keys(sorted(wanted))
+    missing = sorted(label for item, label in wanted.items() if item not in keys)
+    if missing:
+        raise AgentError.because("adopting.keys_incomplete", labels=", ".join(missing))
+    return keys
 
 
 def read_copy(host_name: str, postfix: Path, dovecot: Path) -> HostAsLeft:
@@ -75,7 +104,7 @@ def read_copy(host_name: str, postfix: Path, dovecot: Path) -> HostAsLeft:
         plan = make_plan(adopted.state, host).report()
     # Nobody runs a copy.
     problems = tuple(item for item in plan.problems if item.code != "daemon.down")
-    report = PlanReport(plan.digest, plan.files, problems, plan.versions)
+    report = replace(plan, problems=problems)
     return HostAsLeft(found.versions, adopted.state, adopted.findings, report)
 
 

@@ -24,6 +24,36 @@ PROBLEMS: dict[str, Promise] = {
         "Taking over what was understood would change %(files)s. Nothing was taken over. Look at "
         "the differences with --dry-run."
     ),
+    "adopting.changed": _(
+        "The mail server is not as it was shown: its files were changed since. Nothing was taken "
+        "over. Look at it again, then adopt it."
+    ),
+    "adopting.in_use": _(
+        "The panel has applied something on %(subject)s already, so it looks after it. Nothing was "
+        "taken over. What the panel wrote can be taken out again: Undo the adoption."
+    ),
+    "adopting.not_own": _(
+        "The mail server’s own files say something that the panel cannot leave to them alone, so "
+        "what it wrote there cannot be taken out completely: %(files)s would still hold a part. "
+        "Nothing was changed. What is meant stands under what is left alone; go back to an "
+        "earlier deployment instead."
+    ),
+    "adopting.keys_forbidden": _(
+        "The agent hands no key to the panel: its configuration says so (hands_over_keys). The "
+        "keys stay on the mail server, and the panel serves their certificates from there."
+    ),
+    "adopting.keys_too_late": _(
+        "The agent hands keys to the panel only until something was applied. The keys stay on the "
+        "mail server. To have one here, upload it with its certificate."
+    ),
+    "adopting.keys_incomplete": _(
+        "The agent did not find the keys of %(labels)s any more. Nothing was taken over, and no "
+        "key was stored. Look at the mail server again, then adopt it."
+    ),
+    "adopting.fault": _(
+        "Reading the mail server broke off by a fault of the panel (%(kind)s). Nothing was taken "
+        "over and nothing on the mail server was changed. The worker’s log says more."
+    ),
     "kept.name_in_files": _(
         "The mail server’s own files give %(subject)s a certificate, and the panel cannot take "
         "that out of them. Remove the name there, or leave it as it is here."

@@ -1,4 +1,4 @@
-"""Take over a mail server as it is, and prove that this changes nothing on it."""
+"""Take over a mail server as it is and prove that this changes nothing on it, or leave it again."""
 
 from __future__ import annotations
 
@@ -7,54 +7,83 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils.translation import gettext as _
 
 from mailadmin.agent.protocol import AgentError
 from mailadmin.audit.actors import Actor
 from mailadmin.audit.request_id import draw_request_id, request_id_set
+from mailadmin.certificates.errors import CertificateRefusedError
+from mailadmin.certificates.master_key import CustodyProblem
+from mailadmin.certificates.sentences import say
 from mailadmin.deployments.command_line import as_command_error, tell_problems
-from mailadmin.deployments.runner.adopting import HostAsLeft, look_as_left, read_copy
+from mailadmin.deployments.management.commands import apply
+from mailadmin.deployments.runner.adopting import (
+    HostAsLeft,
+    fetch_keys,
+    look_as_left,
+    read_copy,
+)
+from mailadmin.deployments.runner.taking_over import adopt_as_left, hand_back
+from mailadmin.deployments.selectors import has_applied
 from mailadmin.deployments.sentences import say_problem
-from mailadmin.deployments.services import adopt_as_left
+from mailadmin.listeners.command_line import require_server
 from mailadmin.servers.errors import ChangeRefusedError
+from mailadmin.servers.models import MailServer
 from mailadmin.servers.selectors import current_server
 
 
-class Command(BaseCommand):
-    """``manage.py adopt mail.example.org [--dry-run] [--json]``."""
+class Command(apply.Command):
+    """``manage.py adopt mail.example.org [--dry-run] [--json]``, ``manage.py adopt --undo``."""
 
     help = (
         "Take over the mail server whose agent runs on this machine, as its own files have it. "
-        "Nothing on it is changed, and its keys stay where they are."
+        "Nothing on it is changed, and its keys stay where they are unless --import-keys is given. "
+        "With --undo take out of its files what the panel wrote, and prove that by handshakes."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take the host name, and a copy to be read in the place of the host."""
-        parser.add_argument("host_name", help="the name that clients connect to")
+        parser.add_argument("host_name", nargs="?", help="the name that clients connect to")
         parser.add_argument("--agent-socket", default="", help="if not the one of the settings")
         parser.add_argument("--postfix", type=Path, help="read this copy of /etc/postfix instead")
         parser.add_argument("--dovecot", type=Path, help="and this copy of dovecot.conf")
         parser.add_argument("--dry-run", action="store_true", help="look, and take nothing over")
         parser.add_argument("--json", action="store_true", help="machine-readable output")
+        parser.add_argument(
+            "--import-keys",
+            action="store_true",
+            help="store the keys of the certificates here too, sealed",
+        )
+        parser.add_argument("--undo", action="store_true", help="make the host what it was")
+        parser.add_argument(
+            "--overwrite", action="store_true", help="with --undo: also what others changed of ours"
+        )
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Look, show, and take over what was shown."""
         with request_id_set(draw_request_id()):
             try:
+                if options["undo"]:
+                    self._undo(may_overwrite=options["overwrite"])
+                    return
                 found = self._look(options)
                 is_copy = options["postfix"] is not None
                 is_dry = options["dry_run"] or is_copy
                 if not is_dry:
                     self._take_over(found, options)
-            except AgentError as error:
+            except (AgentError, CustodyProblem) as error:
                 raise CommandError(say_problem(error.problem)) from error
+            except CertificateRefusedError as refused:
+                raise CommandError(" ".join(map(say, refused.problems))) from refused
             except ChangeRefusedError as refused:
                 raise as_command_error(refused) from refused
         shown = json.dumps(found.as_dict() | {"is_adopted": not is_dry}, indent=2)
         self.stdout.write(shown if options["json"] else "\n".join(_tell(found, is_dry=is_dry)))
 
     def _look(self, options: dict[str, Any]) -> HostAsLeft:
+        if not options["host_name"]:
+            raise CommandError(_("Say under which name clients connect: manage.py adopt NAME"))
         postfix, dovecot = options["postfix"], options["dovecot"]
         if (postfix is None) != (dovecot is None):
             raise CommandError(_("Give both --postfix and --dovecot, or neither."))
@@ -63,9 +92,35 @@ class Command(BaseCommand):
         return read_copy(options["host_name"], postfix.absolute(), dovecot.absolute())
 
     def _take_over(self, found: HostAsLeft, options: dict[str, Any]) -> None:
-        if current_server() is not None:
-            raise CommandError(_("A mail server is registered already."))
-        adopt_as_left(actor=Actor.command_line(), found=found, agent_socket=options["agent_socket"])
+        server = current_server()
+        if server is not None and has_applied(server):
+            raise CommandError(_("A mail server is registered already, and changes were applied."))
+        keys = fetch_keys(found, options["agent_socket"]) if options["import_keys"] else {}
+        adopt_as_left(
+            actor=Actor.command_line(),
+            found=found,
+            server=server,
+            agent_socket=options["agent_socket"],
+            keys=keys,
+        )
+
+    def _undo(self, *, may_overwrite: bool) -> None:
+        server = require_server()
+        found = look_as_left(server.host_name, server.agent_socket)
+        hand_back(actor=Actor.command_line(), found=found, server=server)
+        if not found.is_unchanged:
+            self.follow(self.request("adopt --undo", may_overwrite=may_overwrite))
+        self.stdout.write("\n".join(_tell_handed_back(server)))
+
+
+def _tell_handed_back(server: MailServer) -> Iterator[str]:
+    yield _(
+        "Nothing of the panel stands in the files of %(name)s: they are as its admin has them."
+    ) % {"name": server.host_name}
+    yield _(
+        "The panel still knows the mail server and looks at its ports. Keys that were stored here "
+        "stay until their certificates are deleted; the agent’s own folder can go with the agent."
+    )
 
 
 def _tell(found: HostAsLeft, *, is_dry: bool) -> Iterator[str]:
@@ -74,7 +129,8 @@ def _tell(found: HostAsLeft, *, is_dry: bool) -> Iterator[str]:
     yield _("Understood:")
     for item in found.state.enabled_listeners:
         label = labels.get(found.state.certificate_for(item), "-")
-        yield f"  {item.service:12} {item.address}:{item.port}  {item.tls_mode}  {label}"
+        program = found.programs.get(str(item.port), "-")
+        yield f"  {item.service:12} {item.address}:{item.port}  {item.tls_mode}  {label}  {program}"
     for binding in found.state.sni_bindings:
         yield f"  {binding.host_name}  {labels.get(binding.certificate, '-')}"
     if found.findings:
