@@ -9,7 +9,6 @@ from typing import Any
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _now
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import ngettext
 
 from mailadmin.accounts.relative_time import exact_words, relative_words
 from mailadmin.acme.sentences import say as say_acme
@@ -86,6 +85,9 @@ SENTENCES: dict[str, Promise] = {
         "changed it there: %(files)s."
     ),
 }
+_FAILED_ONCE = _(
+    "The attempt to get a certificate for %(label)s from %(authority)s failed. %(reason)s"
+)
 _LATE = ("certificate.ten_days", "certificate.three_days", "certificate.expired")
 _SERVED = _("It is in use on %(host_name)s: %(places)s.")
 _DEFAULT = _("It is the default certificate of %(host_name)s.")
@@ -130,7 +132,8 @@ def say_title(notice: Notice, now: datetime) -> str:
 def say_what(notice: Notice, now: datetime) -> str:
     """Return what stands: what happened, and where it matters."""
     words = _words(notice, now)
-    said = [str(SENTENCES[notice.code]) % words]
+    is_first = words.get("failures") == 1
+    said = [str(_FAILED_ONCE if is_first else SENTENCES[notice.code]) % words]
     if notice.code == "acme.renewal_failing":
         said += _say_what_stands(words)
     if notice.code in _LATE and notice.params.get("way") == "renew":
@@ -154,11 +157,6 @@ def say_over(notice: Notice) -> str:
     if notice.closed_at is None:
         return ""
     return _now("This is over since %(moment)s.") % {"moment": exact_words(notice.closed_at)}
-
-
-def say_count(count: int) -> str:
-    """Return how many notices stand."""
-    return ngettext("%(n)d notice", "%(n)d notices", count) % {"n": count}
 
 
 def _words(notice: Notice, now: datetime) -> dict[str, Any]:

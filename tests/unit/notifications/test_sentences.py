@@ -144,6 +144,8 @@ def test_a_failing_renewal_says_why_what_stands_and_when_it_is_tried_again() -> 
     assert "did not find the proof for mail.example.org" in said
     assert "What is served stays until it expires in 10 days" in said
     assert "The next attempt is at 2026-11-25 12:00:00 UTC." in said
+    once = notice("acme.renewal_failing", params={"failures": 1})
+    assert say_what(once, NOW).startswith("The attempt to get a certificate for mail.example.org")
     first = notice("acme.renewal_failing")
     del first.params["not_after"]
     assert "What is served stays" not in say_what(first, NOW)
