@@ -8,7 +8,6 @@ not verified after a redirect to https, as authorities do not: the one asked for
 from __future__ import annotations
 
 import http.client
-import io
 import socket
 import ssl
 import time
@@ -201,18 +200,21 @@ def _is_whole(came: bytes) -> bool:
     return bool(lengths) and lengths[0].isdigit() and len(body) >= int(lengths[0][:9])
 
 
-class _Bytes:
-    """Lets the parser of the standard library read what has come already."""
-
-    def __init__(self, came: bytes) -> None:
-        self._came = came
-
-    def makefile(self, _mode: str) -> io.BytesIO:
-        return io.BytesIO(self._came)
-
-
 def _parse(came: bytes) -> _Said:
-    with http.client.HTTPResponse(_Bytes(came), method="GET") as response:  # type: ignore[arg-type]
+    """Have the standard library read what has come; it reads from sockets only.
+
+    No more comes than a pair of them holds (:data:`_MAX_BYTES`, and one piece).
+    """
+    reader, writer = socket.socketpair()
+    with reader:
+        with writer:
+            writer.sendall(came)
+        response = http.client.HTTPResponse(reader, method="GET")
+        return _read(response)
+
+
+def _read(response: http.client.HTTPResponse) -> _Said:
+    with response:
         response.begin()
         location = (response.getheader("Location") or "")[:_MAX_LOCATION]
         if response.status in _REDIRECTS:

@@ -20,7 +20,7 @@ _LONGEST_SECRET = 10_000
 _UNCHANGED = _("Leave it empty to keep it as it is.")
 
 
-class AccessForm(forms.Form):
+class _TitledForm(forms.Form):
     """What both kinds have in common."""
 
     title = forms.CharField(label=_("Name"), max_length=80, help_text=_("How it is called here."))
@@ -32,18 +32,8 @@ class AccessForm(forms.Form):
     def _initial(self, row: DnsAccess) -> dict[str, Any]:
         return {"title": row.title, **row.settings}
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Return the public part of a valid form."""
-        raise NotImplementedError
 
-    @property
-    def secret(self) -> str:
-        """Return the secret part of a valid form; empty if it stays as it is."""
-        raise NotImplementedError
-
-
-class NameServerForm(AccessForm):
+class NameServerForm(_TitledForm):
     """A name server that takes updates (RFC 2136) signed with a shared key (TSIG)."""
 
     server = forms.CharField(
@@ -101,7 +91,7 @@ class NameServerForm(AccessForm):
         return str(self.cleaned_data["tsig_secret"])
 
 
-class ProviderForm(AccessForm):
+class ProviderForm(_TitledForm):
     """A provider, with the options that its interface wants."""
 
     def __init__(
@@ -144,6 +134,10 @@ class ProviderForm(AccessForm):
         """Return the secret options as JSON; empty if they stay as they are."""
         options = self._options(is_secret=True)
         return json.dumps(options) if options else ""
+
+
+# Both say what is to be kept: ``settings``, and ``secret``, empty if it stays as it is.
+AccessForm = NameServerForm | ProviderForm
 
 
 def open_form(
