@@ -336,6 +336,8 @@ class AcmeAuthorization(models.Model):
     # What each authoritative server showed of the record at the last look, and when that was.
     sight: models.JSONField[Json, Json] = models.JSONField(default=dict)
     status = models.CharField(max_length=10, choices=Status.choices, default=Status.PENDING)
+    # When it was put where the authority looks, or somebody was asked to write it there.
+    placed_at = models.DateTimeField(null=True)
     # It was still valid from an earlier order: nothing had to be proven.
     is_reused = models.BooleanField(default=False)
     is_cleaned_up = models.BooleanField(default=False)

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db.models import F
 
 from mailadmin.acme import runner
-from mailadmin.acme.models import AcmeAccount, AcmeCertificate, AcmeEvent, AcmeOrder, DnsAccess
+from mailadmin.acme.dns import waiting
+from mailadmin.acme.dns.updating import DynamicUpdates
+from mailadmin.acme.models import (
+    AcmeAccount,
+    AcmeAuthorization,
+    AcmeCertificate,
+    AcmeEvent,
+    AcmeOrder,
+    DnsAccess,
+)
 from mailadmin.acme.services.accesses import add_access
 from mailadmin.acme.services.orders import cancel_order, continue_order
 from mailadmin.audit.models import AuditEvent
@@ -144,6 +155,42 @@ def test_a_worker_killed_anywhere_leaves_no_record(
         assert row.status == Status.ISSUED, (row.problem, told(row))
         assert wire.orders_made == 1
         assert name_servers.texts(f"_acme-challenge.{name}") == []
+
+
+def test_a_record_that_spreads_slowly_is_written_once_and_looked_at_less_and_less(
+    account: AcmeAccount,
+    name_servers: NameServers,
+    wire: Wire,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written: list[str] = []
+    add, look = DynamicUpdates.add_txt, waiting.look
+
+    def count(self: DynamicUpdates, name: str, value: str) -> None:
+        written.append(name)
+        add(self, name, value)
+
+    monkeypatch.setattr(DynamicUpdates, "add_txt", count)
+    # As a secondary that was not told yet: the value that is looked for is not there.
+    monkeypatch.setattr(waiting, "look", lambda record, value: look(record, f"not {value}"))
+    row = order(want_by_dns(account, "slow.delegated.test", access=make_access(name_servers)))
+    pauses = []
+    for minutes in (0, 1, 1, 1, 20):
+        AcmeAuthorization.objects.update(placed_at=F("placed_at") - timedelta(minutes=minutes))
+        be_time(row)
+        following = runner.advance_order(row.pk)
+        assert following is not None
+        pauses.append(following.seconds)
+    assert written == ["_acme-challenge.slow.delegated.test"]
+    assert pauses[0] == 2.0
+    assert pauses[1] == pytest.approx(30, abs=2)
+    assert pauses[2:] == [60.0] * 3
+    # After half an hour it is said; a worker that dies and comes back does not begin anew.
+    AcmeAuthorization.objects.update(placed_at=F("placed_at") - timedelta(minutes=8))
+    row = work(row)
+    assert row.problem is not None
+    assert row.problem["code"] == "acme.record_not_spread"
+    assert name_servers.texts("_acme-challenge.slow.delegated.test") == []
 
 
 def test_a_record_written_by_hand_is_waited_for_and_asked_for_once(

@@ -36,6 +36,9 @@ _SOON = 2.0
 _PLACING = 100.0
 # How long records may take to reach every server of a zone, when nobody writes them by hand.
 _SPREADING = timedelta(minutes=30)
+# The shortest and the longest pause between two looks at the servers of a zone, in seconds.
+_SPREADING_PAUSES = (2.0, 60.0)
+_HAND_PAUSES = (30.0, 300.0)
 
 Status = AcmeAuthorization.Status
 Challenge = AcmeCertificate.Challenge
@@ -165,8 +168,9 @@ def _place_all(
         if time.monotonic() > until:
             return 0.0
         keep(order)
-        put_in_place(order, authority, row)
-        keep(order)
+        if row.placed_at is None or row.challenge == Challenge.HTTP_01:
+            put_in_place(order, authority, row)
+            _change(order, row, placed_at=timezone.now())
         if not is_in_place(row):
             waits.append(_wait_for(order, row))
         elif row.status == Status.PENDING:
@@ -195,18 +199,25 @@ def _answer(authority: Authority, row: AcmeAuthorization) -> None:
 
 def _wait_for(order: AcmeOrder, row: AcmeAuthorization) -> float:
     """Return when to look again for a DNS record, and say who is waited for."""
+    now = timezone.now()
+    waited = now - (row.placed_at or now)
     if order.acme_certificate.dns_access_id is None:
         if order.status != AcmeOrder.Status.WAITING:
             keep(order, status=AcmeOrder.Status.WAITING)
         said = order.events.filter(code="acme.waiting_for_record", name=row.identifier)
         if not said.filter(params__record=row.record_name).exists():
             tell(order, "acme.waiting_for_record", name=row.identifier, record=row.record_name)
-        return 30.0
-    started = order.started_at or timezone.now()
-    if timezone.now() - started > _SPREADING:
+        return _pause_after(waited, share=0.1, bounds=_HAND_PAUSES)
+    if waited > _SPREADING:
         params: dict[str, Param] = {"record": row.record_name, "minutes": 30}
         raise ProofFailure(Problem("acme.record_not_spread", subject=row.identifier, params=params))
-    return 5.0
+    return _pause_after(waited, share=0.5, bounds=_SPREADING_PAUSES)
+
+
+def _pause_after(waited: timedelta, *, share: float, bounds: tuple[float, float]) -> float:
+    """Return in how many seconds to look again: the longer it has been, the less often."""
+    shortest, longest = bounds
+    return min(max(waited.total_seconds() * share, shortest), longest)
 
 
 def _watch(order: AcmeOrder, authority: Authority, rows: Sequence[AcmeAuthorization]) -> bool:
