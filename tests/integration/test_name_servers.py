@@ -11,9 +11,10 @@ import pytest
 from pytest_django import Settings
 
 from mailadmin.acme.dns import delegation, waiting
-from mailadmin.acme.dns.answers import CaaValue, TlsaValue
+from mailadmin.acme.dns.answers import Answer, CaaValue, TlsaValue
+from mailadmin.acme.dns.dane import Tlsa, look_for_tlsa
 from mailadmin.acme.dns.failures import DnsFailure
-from mailadmin.acme.dns.resolving import Resolver, may_have_tlsa
+from mailadmin.acme.dns.resolving import Resolver
 from mailadmin.acme.dns.updating import DynamicUpdates
 from mailadmin.acme.dns.waiting import Sight
 from mailadmin.acme.dns.wire import Server
@@ -100,9 +101,29 @@ def test_nobody_there_is_told_in_time_and_the_next_one_is_asked(name_servers: Na
 
 def test_tlsa_is_ruled_out_only_by_an_answer(name_servers: NameServers) -> None:
     nobody = Resolver((Server(NOBODY, name_servers.port),))
-    assert may_have_tlsa("mail.example.test", 25, name_servers.resolver)
-    assert not may_have_tlsa("web.example.test", 25, name_servers.resolver)
-    assert may_have_tlsa("web.example.test", 25, nobody)
+    assert look_for_tlsa("mail.example.test", 25, name_servers.resolver).finding is Tlsa.PRESENT
+    assert look_for_tlsa("web.example.test", 25, name_servers.resolver).finding is Tlsa.ABSENT
+    silent = look_for_tlsa("web.example.test", 25, nobody)
+    assert (silent.finding, silent.rcode, silent.may_name_key) == (Tlsa.UNKNOWN, "", True)
+
+
+@pytest.mark.parametrize(("host", "finding"), [("mail", Tlsa.PRESENT), ("web", Tlsa.ABSENT)])
+def test_a_resolver_that_knows_no_tlsa_is_passed_by(
+    host: str, finding: Tlsa, name_servers: NameServers, settings: Settings
+) -> None:
+    settings.DNS_AUTHORITY_PORT = name_servers.port
+    resolver = KnowsNoTlsa(name_servers.resolver.servers)
+    found = look_for_tlsa(f"{host}.example.test", 25, resolver)
+    assert (found.finding, found.rcode) == (finding, "NOTIMP")
+
+
+class KnowsNoTlsa(Resolver):
+    """A forwarder that passes on all but TLSA."""
+
+    def ask(self, name: str, kind: str) -> Answer:
+        if kind == "TLSA":
+            return Answer(name, kind, "NOTIMP")
+        return super().ask(name, kind)
 
 
 # Where a record is

@@ -137,15 +137,6 @@ def require_definite(answer: Answer) -> Answer:
     )
 
 
-def may_have_tlsa(host: str, port: int, resolver: Resolver) -> bool:
-    """Tell whether a TLSA record names the key that the port shows (RFC 7672), or may do so.
-
-    When nobody answers, it may: whoever takes it for none would lose mail by changing the key.
-    """
-    answer = resolver.ask(f"_{port}._tcp.{host}", "TLSA")
-    return bool(answer.tlsa) or not answer.is_definite
-
-
 def _read_system_servers() -> tuple[Server, ...]:
     try:
         found = dns.resolver.Resolver()

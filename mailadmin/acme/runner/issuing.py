@@ -31,7 +31,7 @@ KeyChoice = AcmeCertificate.KeyChoice
 def obtain_csr(order: AcmeOrder, *, has_tlsa: Callable[[], bool]) -> CertificateSigningRequest:
     """Return the order's request; its key is in custody before the authority sees it.
 
-    ``has_tlsa`` looks whether a TLSA record names the key that is served. Raises
+    ``has_tlsa`` looks whether a TLSA record may name the key that is served. Raises
     ``CertificateRefusedError`` and ``CustodyProblem``.
     """
     if order.csr is not None:
@@ -82,10 +82,7 @@ def _is_key_kept(order: AcmeOrder, has_tlsa: Callable[[], bool]) -> bool:
         return False
     if wanted.key_choice == KeyChoice.KEEP:
         return True
-    is_named = has_tlsa()
-    if is_named:
-        tell(order, "acme.key_kept_for_tlsa")
-    return is_named
+    return has_tlsa()
 
 
 def _make_request(order: AcmeOrder, key: NewKey | None) -> CertificateSigningRequest:

@@ -17,10 +17,11 @@ from django.db.models import Q
 from django.utils import timezone
 
 from mailadmin.acme.client import AcmeFailure, Authority, OrderState
+from mailadmin.acme.dns.dane import Tlsa, look_for_tlsa
 from mailadmin.acme.dns.failures import DnsFailure
-from mailadmin.acme.dns.resolving import Resolver, may_have_tlsa
+from mailadmin.acme.dns.resolving import Resolver
 from mailadmin.acme.http01 import ChallengeFailure
-from mailadmin.acme.models import AcmeOrder
+from mailadmin.acme.models import AcmeAccount, AcmeOrder
 from mailadmin.acme.runner.accounts import forget_registration, open_account
 from mailadmin.acme.runner.claiming import OrderLostError, claimed, hold, keep
 from mailadmin.acme.runner.closing import close_failed, close_issued, close_rehearsed, draw
@@ -50,9 +51,15 @@ _SOON = 2.0
 _LONGEST_PAUSE = 3600.0
 # How often one order is begun anew because the authority has forgotten it.
 _RESTARTS = 2
+# DANE is for mail between servers (RFC 7672); submission and IMAP have no clients that ask for it.
+_SMTP = 25
 _MOST_UNNOTED = 20
 
-_REFUSALS = (NameRefusedError, ProofFailure, ChallengeFailure, DnsFailure, CustodyProblem)
+_REFUSALS = (NameRefusedError, ProofFailure, ChallengeFailure, DnsFailure)
+# A missing master key is noticed soon after it is back: to look costs nobody anything.
+_CUSTODY_PAUSE = 60.0  # seconds
+# An order that begins while the account gets another key would be signed with the old one.
+_KEY_PAUSE = 5.0
 
 Status = AcmeOrder.Status
 Trigger = AcmeOrder.Trigger
@@ -274,12 +281,22 @@ def _is_temporary(failure: AcmeFailure) -> bool:
 
 
 def _has_tlsa(order: AcmeOrder) -> bool:
-    """Tell whether a TLSA record may name the key of a name that is ordered."""
+    """Tell whether a TLSA record may name the key of a name that is ordered, and say so."""
     resolver = Resolver.from_settings()
+    unknown_types = []
     for name in order.names:
+        if "*" in name:
+            continue
         hold(order)
-        if "*" not in name and may_have_tlsa(name, 25, resolver):
+        found = look_for_tlsa(name, _SMTP, resolver)
+        if found.may_name_key:
+            code = "for_tlsa" if found.finding is Tlsa.PRESENT else "unasked"
+            tell(order, f"acme.key_kept_{code}", name=name, rcode=found.rcode)
             return True
+        if found.finding is Tlsa.UNKNOWN_TYPE:
+            unknown_types.append(found)
+    for found in unknown_types[:1]:
+        tell(order, "acme.tlsa_unknown_to_servers", name=found.host, rcode=found.rcode)
     return False
 
 

@@ -142,7 +142,16 @@ _EVENTS: dict[str, Promise] = {
         "on %(ports)s ports, and thrown away."
     ),
     "acme.key_kept_for_tlsa": _lazy(
-        "The key is kept: a TLSA record (DANE) names it, or the DNS could not be asked."
+        "The key is kept: there is a TLSA record (DANE) for %(name)s, which may name it."
+    ),
+    "acme.key_kept_unasked": _lazy(
+        "The key is kept: the DNS does not tell whether a TLSA record (DANE) for %(name)s names "
+        "it (%(rcode)s). To change it then could stop mail. If there is no DANE, choose a new "
+        "key for each renewal under *Change*."
+    ),
+    "acme.tlsa_unknown_to_servers": _lazy(
+        "The name servers do not know TLSA records at all (%(rcode)s), so there is none for "
+        "%(name)s, and the key need not be kept for DANE."
     ),
     "acme.name_left_out": _lazy(
         "%(name)s is left out this time, because the authority did not find its proof again and "
@@ -172,6 +181,8 @@ def say_event(event: AcmeEvent) -> str:
         return say(problem)
     ca = event.order.account.title if event.order else ""
     params = {"ca": ca, "name": event.name, **event.params}
+    if params.get("rcode") == "":
+        params["rcode"] = _("nobody answered")
     try:
         return str(template) % {name: _readable(value) for name, value in params.items()}
     except (KeyError, ValueError, TypeError):

@@ -8,11 +8,13 @@ from collections.abc import Callable
 import dns.flags
 import dns.message
 import dns.rcode
+import dns.rdatatype
 import dns.rrset
 import dns.tsig
 import pytest
 from pytest_django import Settings
 
+from mailadmin.acme.dns.dane import Tlsa, look_for_tlsa
 from mailadmin.acme.dns.failures import DnsFailure
 from mailadmin.acme.dns.resolving import Resolver, ask_server
 from mailadmin.acme.dns.signing import TsigKey
@@ -48,6 +50,26 @@ def test_silence_ends_at_the_limit() -> None:
         assert 0.25 < time.monotonic() - started < 1
     assert answer.is_silent
     assert answer.dnssec is Dnssec.UNKNOWN
+
+
+def test_a_dns_that_knows_neither_tlsa_nor_zones_holds_no_tlsa() -> None:
+    """So answers challtestsrv, the DNS of the demo."""
+    with answering(refuse(dns.rcode.NOTIMP)) as server:
+        found = look_for_tlsa("mail.example.org", 25, Resolver((server,)))
+    assert (found.finding, found.rcode) == (Tlsa.UNKNOWN_TYPE, "NOTIMP")
+    assert not found.may_name_key
+
+
+def test_a_refusal_to_look_up_tlsa_tells_nothing_of_it() -> None:
+    def reply(question: dns.message.Message) -> list[bytes]:
+        is_tlsa = question.question[0].rdtype == dns.rdatatype.TLSA
+        return refuse(dns.rcode.NOTIMP if is_tlsa else dns.rcode.SERVFAIL)(question)
+
+    for behaviour, rcode in ((refuse(dns.rcode.SERVFAIL), "SERVFAIL"), (reply, "NOTIMP")):
+        with answering(behaviour) as server:
+            found = look_for_tlsa("mail.example.org", 25, Resolver((server,)))
+        assert (found.finding, found.rcode) == (Tlsa.UNKNOWN, rcode)
+        assert found.may_name_key
 
 
 def test_rubbish_and_answers_to_other_questions_are_passed_over() -> None:
