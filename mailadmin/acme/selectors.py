@@ -54,6 +54,16 @@ def uncleaned_orders(now: datetime) -> list[int]:
     return list(found[:_MOST_AT_ONCE])
 
 
+def orders_signed_with(account: AcmeAccount) -> QuerySet[AcmeOrder]:
+    """Return the orders of the account that are under way and would break with another key.
+
+    One that a worker has taken counts too: it may be about to order.
+    """
+    begun = ~Q(order_url="") | Q(lease__isnull=False)
+    rows = AcmeOrder.objects.filter(begun, account=account, issued_at=None)
+    return rows.filter(status__in=AcmeOrder.UNDER_WAY).select_related("acme_certificate")
+
+
 def abandoned_errands(now: datetime) -> list[int]:
     """Return the accounts with an errand that nobody does."""
     rows = AcmeAccount.objects.exclude(errand="").filter(errand_at__lt=now - 4 * _STALE)

@@ -22,6 +22,7 @@ from mailadmin.certificates.models import PrivateKey
 from mailadmin.demo.authority import Options
 from mailadmin.issuance.renewal_info import renewal_id
 from mailadmin.pki.certificate import read_certificate
+from mailadmin.servers.errors import ChangeRefusedError
 from tests.acme_engine import (
     Killed,
     Wire,
@@ -178,6 +179,41 @@ def test_a_key_is_rolled_over_even_if_the_worker_is_killed_after_the_answer(
     assert account.account_url == url
     with answering(newer):
         assert work(order(want(account, MAIL))).status == Status.ISSUED
+
+
+def test_a_key_is_not_rolled_over_under_an_order_and_no_order_begins_meanwhile(
+    newer: RunningAuthority, wire: Wire, settings: Any
+) -> None:
+    settings.DNS_RESOLVERS = [newer.dns.address]
+    account = run_errand(make_account(newer))
+    old = account.private_key_id
+    with answering(newer) as way:
+        row = order(want(account, MAIL))
+
+        def replace_key(_token: str) -> None:
+            """Ask while the order is open; and as if it had been asked a moment before that."""
+            with pytest.raises(ChangeRefusedError) as refused:
+                roll_key(actor=make_actor(), account=account)
+            assert refused.value.problems[0].code == "acme.account_has_open_order"
+            AcmeAccount.objects.update(errand="roll_over", next_private_key=old)
+            runner.run_errand(account.pk)
+            AcmeAccount.objects.update(next_private_key=None)
+
+        way.after = replace_key
+        assert work(row).status == Status.ISSUED
+        account.refresh_from_db()
+        assert (account.private_key_id, account.errand) == (old, "")
+        assert account.problem is not None
+        assert account.problem["code"] == "acme.account_has_open_order"
+        way.after = lambda _token: None
+        roll_key(actor=make_actor(), account=account)
+        later = order(want(account, "later.example.test"))
+        following = runner.advance_order(later.pk)
+        assert following is not None
+        assert following.seconds == 5.0
+        account = run_errand(account)
+        assert (account.problem, account.private_key_id == old) == (None, False)
+        assert work(later).status == Status.ISSUED
 
 
 def test_a_deactivated_account_orders_nothing_more(newer: RunningAuthority, wire: Wire) -> None:

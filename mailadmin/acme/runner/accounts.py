@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from django.db import transaction
 from django.utils import timezone
 
+from mailadmin.acme import selectors
 from mailadmin.acme.client import AcmeFailure, Authority
 from mailadmin.acme.models import AcmeAccount, AcmeOrder
 from mailadmin.acme.sealing import open_secret
@@ -17,12 +18,20 @@ from mailadmin.audit.services import record_event
 from mailadmin.certificates.custody import open_key_pem
 from mailadmin.certificates.master_key import CustodyProblem
 from mailadmin.certificates.models import PrivateKey
-from mailadmin.pki.problems import Problem
+from mailadmin.pki.problems import Param, Problem
 
 logger = logging.getLogger(__name__)
 
 Errand = AcmeAccount.Errand
 Status = AcmeAccount.Status
+
+
+class AccountBusyError(Exception):
+    """The account's key is needed as it is; ``problem`` says by what."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.code)
+        self.problem = problem
 
 
 @contextmanager
@@ -71,7 +80,7 @@ def run_errand(account_id: int) -> None:
     try:
         _ERRANDS[Errand(account.errand)](account)
         problem = None
-    except (AcmeFailure, CustodyProblem) as failure:
+    except (AcmeFailure, AccountBusyError, CustodyProblem) as failure:
         problem = failure.problem
     except Exception:
         logger.exception("the errand for account %s broke", account.pk)
@@ -89,8 +98,23 @@ def _update_errand(account: AcmeAccount) -> None:
         authority.update_contact(account.contact)
 
 
+def find_order_in_the_way(account: AcmeAccount) -> Problem | None:
+    """Return why the account's key cannot be replaced now: an order would break."""
+    order = selectors.orders_signed_with(account).first()
+    if order is None:
+        return None
+    params: dict[str, Param] = {"title": account.title, "where": order.acme_certificate.label}
+    return Problem("acme.account_has_open_order", params=params)
+
+
 def _roll_over_errand(account: AcmeAccount) -> None:
-    """Put the new key in force; if the answer to an earlier try was lost, it is already."""
+    """Put the new key in force; if the answer to an earlier try was lost, it is already.
+
+    An order may have begun since this was asked for; one that begins from now on waits.
+    """
+    busy = find_order_in_the_way(account)
+    if busy is not None:
+        raise AccountBusyError(busy)
     fresh = account.next_private_key
     if fresh is None:
         return

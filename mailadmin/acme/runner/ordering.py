@@ -130,6 +130,8 @@ def _advance(order: AcmeOrder) -> Next | None:
 
 def _get_issued(order: AcmeOrder) -> float | None:
     """Do all that the authority is needed for; returns in how many seconds to come back."""
+    if not order.order_url and order.account.errand == AcmeAccount.Errand.ROLL_OVER:
+        return _KEY_PAUSE
     is_resumed = order.started_at is not None
     status = Status.WAITING if order.status == Status.WAITING else Status.RUNNING
     keep(order, status=status, started_at=order.started_at or timezone.now())

@@ -23,6 +23,10 @@ SENTENCES: dict[str, Promise] = {
         "The account “%(title)s” is needed to renew %(where)s. Choose another authority there "
         "first; nothing was changed."
     ),
+    "acme.account_has_open_order": _(
+        "The key of “%(title)s” was not replaced: the order for %(where)s is under way and signed "
+        "with it. Ask again when that order has ended, or give it up first."
+    ),
     "acme.account_has_history": _(
         "Orders were made with the account “%(title)s”, and the history names it. It stays in the "
         "list; nothing was changed."

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from mailadmin.acme import tasks
 from mailadmin.acme.models import AcmeAccount, AcmeOrder
+from mailadmin.acme.runner.accounts import find_order_in_the_way
 from mailadmin.acme.sealing import seal_secret
 from mailadmin.audit.actors import Actor
 from mailadmin.audit.services import record_event
@@ -103,12 +104,16 @@ def roll_key(*, actor: Actor, account: AcmeAccount) -> AcmeAccount:
     """Have the account's key replaced (RFC 8555, section 7.3.5).
 
     The new key is kept before the authority hears of it, so that no crash in between locks us out.
-    Raises :class:`ChangeRefusedError` for an account that is not in force.
+    Raises :class:`ChangeRefusedError` for an account that is not in force, and while an order is
+    under way with it.
     """
     key = generate_key(_ACCOUNT_KEY)
     with transaction.atomic():
         row = _lock(account)
         _refuse_unless_valid(row)
+        busy = find_order_in_the_way(row)
+        if busy is not None:
+            raise ChangeRefusedError(busy)
         if row.next_private_key_id is None:
             row.next_private_key = seal_key(key)
             row.save(update_fields=["next_private_key"])
