@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django.db import models
@@ -263,7 +264,7 @@ class AcmeOrder(models.Model):
     deployment = models.ForeignKey(
         Deployment, null=True, on_delete=models.SET_NULL, related_name="acme_orders"
     )
-    # What ended it, as a code with parameters; the authority's own words are in there.
+    # What ended it, or what it waits for, as a code with parameters and the authority's own words.
     problem: models.JSONField[Json | None, Json | None] = models.JSONField(null=True)
     requested_by = models.CharField(max_length=150)
     actor: models.JSONField[Json, Json] = models.JSONField(default=dict)
@@ -307,6 +308,27 @@ class AcmeOrder(models.Model):
     def is_finished(self) -> bool:
         """Tell whether nothing more will happen to it."""
         return self.status in self.FINISHED
+
+    @property
+    def is_handed_in(self) -> bool:
+        """Tell whether the authority may have the request: a certificate may exist by now."""
+        return self.csr_id is not None and self.issued_at is None and not self.is_finished
+
+    def is_cancellable(self, now: datetime) -> bool:
+        """Tell whether it can be given up.
+
+        Once the request is handed in, not while a worker has it: that one may hold the certificate.
+        """
+        early = {self.Status.QUEUED, self.Status.RUNNING, self.Status.WAITING}
+        if self.status not in early or self.issued_at is not None:
+            return False
+        is_in_hand = self.leased_until is not None and self.leased_until >= now
+        return self.csr_id is None or not is_in_hand
+
+    def is_put_off(self, now: datetime) -> bool:
+        """Tell whether it waits for a moment, and would go on at once if somebody asked."""
+        is_open = self.status in {self.Status.RUNNING, self.Status.WAITING}
+        return is_open and self.resume_at is not None and self.resume_at > now
 
 
 class AcmeAuthorization(models.Model):

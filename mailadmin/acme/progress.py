@@ -36,13 +36,16 @@ class OrderView:
     names: tuple[AcmeAuthorization, ...]
     events: tuple[AcmeEvent, ...]
     waited_seconds: int
+    is_cancellable: bool
+    is_put_off: bool
     is_served: bool = False
 
     @property
     def state(self) -> str:
         """Return the colour of the whole."""
         if not self.order.is_finished:
-            return "attention" if self.order.status == Status.WAITING else "pending"
+            is_stalled = self.is_stalled or self.order.status == Status.WAITING
+            return "attention" if is_stalled else "pending"
         if self.waits_for_place:
             return "attention"
         if self.order.status in {Status.PROVEN, Status.ISSUED}:
@@ -52,7 +55,12 @@ class OrderView:
     @property
     def headline(self) -> str:
         """Return where it stands in one line."""
-        return say_headline(self.order, is_served=self.is_served)
+        return say_headline(self.order, is_served=self.is_served, is_stalled=self.is_stalled)
+
+    @property
+    def is_stalled(self) -> bool:
+        """Tell whether the request is handed in and something is in the way of its answer."""
+        return self.order.is_handed_in and self.order.problem is not None
 
     @property
     def waits_for_place(self) -> bool:
@@ -63,13 +71,13 @@ class OrderView:
 
     @property
     def problem(self) -> Problem | None:
-        """Return what ended it."""
+        """Return what ended it, or what it waits for."""
         return Problem.from_dict(self.order.problem) if self.order.problem else None
 
     @property
     def seconds_between_looks(self) -> int:
         """Return how often the page asks: rarely while somebody copies from it."""
-        return 5 if self.order.status == Status.WAITING else 1
+        return 5 if self.order.status == Status.WAITING or self.is_stalled else 1
 
     @property
     def is_waiting_long(self) -> bool:
@@ -82,12 +90,6 @@ class OrderView:
         if self.order.status != Status.WAITING:
             return []
         return [row for row in self.names if row.record_name and row.status == "pending"]
-
-    @property
-    def is_cancellable(self) -> bool:
-        """Tell whether it can still be given up."""
-        early = {Status.QUEUED, Status.RUNNING, Status.WAITING}
-        return self.order.status in early and self.order.csr_id is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,8 @@ def describe_order(order: AcmeOrder, now: datetime) -> OrderView:
         names=names,
         events=tuple(order.events.all()[:100]),
         waited_seconds=int((now - order.requested_at).total_seconds()),
+        is_cancellable=order.is_cancellable(now),
+        is_put_off=order.is_put_off(now),
         is_served=_is_served(order),
     )
 

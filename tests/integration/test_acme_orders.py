@@ -7,6 +7,7 @@ import logging
 import uuid
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,15 +16,22 @@ from django.utils import timezone
 
 from mailadmin.acme import runner, selectors, tasks
 from mailadmin.acme.client import AcmeFailure, poll
-from mailadmin.acme.models import AcmeAccount, AcmeAuthorization, AcmeEvent, AcmeOrder
+from mailadmin.acme.models import (
+    AcmeAccount,
+    AcmeAuthorization,
+    AcmeCertificate,
+    AcmeEvent,
+    AcmeOrder,
+)
 from mailadmin.acme.runner import claiming, ordering, proving
 from mailadmin.acme.runner.accounts import connect
-from mailadmin.acme.services.orders import cancel_order
+from mailadmin.acme.services.orders import cancel_order, request_order
 from mailadmin.audit.models import AuditEvent
 from mailadmin.certificates.custody import open_key_pem
 from mailadmin.certificates.models import CertificateSigningRequest, PrivateKey
 from mailadmin.pki.keys import load_private_key
 from mailadmin.pki.problems import Problem
+from mailadmin.servers.errors import ChangeRefusedError
 from tests.acme_engine import (
     ShownWay,
     Wire,
@@ -299,6 +307,98 @@ def test_an_authority_away_after_the_request_was_handed_in_is_waited_for(
     assert told(row).count("ca.unreachable") == 1
     wire.before = lambda _url: None
     assert_issued(work(row), wire)
+
+
+def hand_in(account: AcmeAccount, wire: Wire) -> AcmeOrder:
+    """Return an order whose request is handed in, and whose authority went away after that."""
+
+    def be_away(_url: str) -> None:
+        if any("finalize-order" in request for request in wire.requests):
+            raise AcmeFailure(Problem("ca.unreachable", params={"host": "ca", "detail": "refused"}))
+
+    wire.before = be_away
+    row = order(want(account, MAIL))
+    runner.advance_order(row.pk)
+    row.refresh_from_db()
+    assert row.is_handed_in
+    assert row.problem is not None
+    assert row.problem["code"] == "ca.unreachable"
+    return row
+
+
+def test_a_renewal_asked_for_while_one_is_handed_in_goes_on_with_that(
+    account: AcmeAccount, way: ShownWay, wire: Wire
+) -> None:
+    row = hand_in(account, wire)
+    assert runner.advance_order(row.pk) is None
+    wire.before = lambda _url: None
+    again = request_order(
+        actor=make_actor(), acme_certificate=row.acme_certificate, trigger="forced"
+    )
+    assert again == row
+    runner.advance_order(row.pk)
+    row.refresh_from_db()
+    assert_issued(row, wire)
+    assert row.problem is None
+
+
+def test_one_that_is_handed_in_is_given_up_with_its_key_and_not_ordered_again_at_once(
+    account: AcmeAccount, way: ShownWay, wire: Wire
+) -> None:
+    row = hand_in(account, wire)
+    wanted = row.acme_certificate
+    before = timezone.now()
+    AcmeCertificate.objects.update(next_attempt_at=before)
+    with claiming.claimed(row.pk, before + timedelta(hours=1)), pytest.raises(ChangeRefusedError):
+        cancel_order(actor=make_actor(), order=row)
+    keys = PrivateKey.objects.count()
+    cancel_order(actor=make_actor(), order=row)
+    runner.clean_up_order(row.pk)
+    assert_clean(way)
+    row.refresh_from_db()
+    wanted.refresh_from_db()
+    assert row.status == Status.CANCELLED
+    assert told(row)[-1] == "acme.given_up_handed_in"
+    assert PrivateKey.objects.count() == keys - 1
+    assert not CertificateSigningRequest.objects.filter(status="pending").exists()
+    assert runner.order_due(before + timedelta(hours=23)) == []
+    wire.before = lambda _url: None
+    assert runner.advance_order(row.pk) is None
+    assert_issued(renew_due(wanted.next_attempt_at), wire, orders=2)
+
+
+def test_without_the_master_key_nothing_handed_in_is_lost(
+    account: AcmeAccount,
+    way: ShownWay,
+    wire: Wire,
+    tmp_path: Path,
+    settings: Any,
+) -> None:
+    row = hand_in(account, wire)
+    wire.before = lambda _url: None
+    there, settings.MASTER_KEY_FILE = settings.MASTER_KEY_FILE, tmp_path / "missing"
+    for _ in range(3):
+        be_time(row)
+        assert runner.advance_order(row.pk) is not None
+        row.refresh_from_db()
+        assert row.status == Status.RUNNING
+        assert row.problem is not None
+        assert row.problem["code"] == "custody.master_key_missing"
+        assert CertificateSigningRequest.objects.filter(status="pending").count() == 1
+    assert told(row).count("custody.master_key_missing") == 1
+    settings.MASTER_KEY_FILE = there
+    assert_issued(work(row), wire)
+
+
+def test_without_the_master_key_no_order_is_begun(
+    account: AcmeAccount, way: ShownWay, wire: Wire, tmp_path: Path, settings: Any
+) -> None:
+    settings.MASTER_KEY_FILE = tmp_path / "missing"
+    row = work(order(want(account, MAIL)))
+    assert row.status == Status.FAILED
+    assert row.problem is not None
+    assert row.problem["code"] == "custody.master_key_missing"
+    assert wire.orders_made == 0
 
 
 @pytest.mark.parametrize("phase", ["/order-plz", "/authZ/", "/chalZ/", "/finalize", "/certZ/"])

@@ -33,7 +33,7 @@ def close_issued(order: AcmeOrder, certificate: Certificate) -> None:
     now = timezone.now()
     wanted = order.acme_certificate
     with transaction.atomic():
-        keep(order, certificate=certificate, issued_at=now)
+        keep(order, certificate=certificate, issued_at=now, problem=None)
         AcmeCertificate.objects.filter(pk=wanted.pk).update(
             certificate=certificate,
             failures=0,

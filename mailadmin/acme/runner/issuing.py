@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from mailadmin.acme.models import AcmeCertificate, AcmeOrder
 from mailadmin.acme.runner.claiming import keep
-from mailadmin.acme.runner.events import tell, tell_problem
+from mailadmin.acme.runner.events import tell_problem
 from mailadmin.audit.actors import Actor
 from mailadmin.certificates.errors import CertificateRefusedError
 from mailadmin.certificates.judging import judge_upload
@@ -58,13 +58,16 @@ def store_issued(order: AcmeOrder, chain_pem: str) -> Certificate:
     return stored.certificate
 
 
-def give_up_request(order: AcmeOrder) -> None:
-    """Destroy the key that was drawn for an order that came to nothing."""
+def give_up_request(order: AcmeOrder, actor: Actor | None = None) -> None:
+    """Destroy the key that was drawn for an order that came to nothing.
+
+    ``actor`` gave it up, if it was not who asked for it.
+    """
     csr = order.csr
     if csr is None or csr.status != CertificateSigningRequest.Status.PENDING:
         return
     try:
-        cancel_request(actor=actor_of(order), csr=csr)
+        cancel_request(actor=actor or actor_of(order), csr=csr)
     except CertificateRefusedError:
         # Answered or cancelled in the same moment: nothing waits any more.
         return

@@ -88,6 +88,8 @@ def advance_order(order_id: int) -> Next | None:
             logger.warning("order %s waits for the database: %s", order.pk, error)
         except AcmeFailure as failure:
             return _after_failure(order, failure)
+        except CustodyProblem as failure:
+            return _after_custody(order, failure.problem)
         except _REFUSALS as failure:
             _fail(order, failure.problem)
         except CertificateRefusedError as refused:
@@ -255,9 +257,16 @@ def _refuse_invalid(state: OrderState) -> None:
         raise AcmeFailure(state.problem or Problem("acme.order_invalid"))
 
 
-def _pause(order: AcmeOrder, seconds: float) -> Next:
-    """Come back later; the beat sends the order again if the message is lost."""
-    keep(order, resume_at=timezone.now() + timedelta(seconds=seconds))
+def _pause(order: AcmeOrder, seconds: float, problem: Problem | None = None) -> Next:
+    """Come back later; the beat sends the order again if the message is lost.
+
+    ``problem`` is what it waits for if something is wrong; it is told once in a row.
+    """
+    now_wrong = problem.as_dict() if problem else None
+    with transaction.atomic():
+        if problem is not None and (order.problem or {}).get("code") != problem.code:
+            tell_problem(order, problem)
+        keep(order, resume_at=timezone.now() + timedelta(seconds=seconds), problem=now_wrong)
     return Next(order.pk, seconds)
 
 
@@ -270,9 +279,16 @@ def _after_failure(order: AcmeOrder, failure: AcmeFailure) -> Next | None:
         return _begin_anew(order)
     if order.csr_id and _is_temporary(failure):
         # The certificate may exist already: going on with this order beats making a second one.
-        seconds = _stall(order, failure)
-        return _pause(order, seconds)
+        return _pause(order, _count_stall(order, failure), failure.problem)
     _fail(order, failure.problem, retry_after=failure.retry_after)
+    return None
+
+
+def _after_custody(order: AcmeOrder, problem: Problem) -> Next | None:
+    """Wait for the master key once the request is handed in: to end it would destroy its key."""
+    if order.csr_id and order.issued_at is None:
+        return _pause(order, _CUSTODY_PAUSE, problem)
+    _fail(order, problem)
     return None
 
 
@@ -329,12 +345,10 @@ def _is_expired(order: AcmeOrder) -> bool:
     return order.expires_at is not None and order.expires_at <= timezone.now()
 
 
-def _stall(order: AcmeOrder, failure: AcmeFailure) -> float:
-    """Say once in a row that the authority is away, and return when it is asked again."""
+def _count_stall(order: AcmeOrder, failure: AcmeFailure) -> float:
+    """Count that the authority is away, and return in how many seconds it is asked again."""
     stalls = order.stalls + 1
     keep(order, stalls=stalls)
-    if stalls == 1:
-        tell_problem(order, failure.problem)
     before = order.previous
     moment = retry_at(
         stalls,

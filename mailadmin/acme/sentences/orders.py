@@ -51,8 +51,8 @@ SENTENCES: dict[str, Promise] = {
         "An order for %(name)s is under way already. Wait until it ended, or give it up."
     ),
     "acme.order_not_cancellable": _(
-        "It is too late to give the order up: the authority has the request already, or the order "
-        "has ended."
+        "The order cannot be given up now: it has ended, or a worker is just fetching its "
+        "certificate. Look again in a minute."
     ),
     "acme.order_invalid": _(
         "The authority declared the order invalid without saying why. It is tried again."

@@ -56,7 +56,7 @@ _HEADLINES: dict[str, Promise] = {
     "proven": _lazy("Issued, deployed, and proven by handshake"),
     "unproven": _lazy("Issued, but not served: the mail server still serves the old one"),
     "failed": _lazy("No certificate was issued"),
-    "cancelled": _lazy("Given up: nothing was issued"),
+    "cancelled": _lazy("Given up: no certificate came of it"),
 }
 _REHEARSED: dict[str, Promise] = {
     "running": _lazy("Rehearsing at the staging directory…"),
@@ -125,6 +125,10 @@ _EVENTS: dict[str, Promise] = {
     "acme.ordered_anew": _lazy(
         "The authority has forgotten the account or the order; both are made anew."
     ),
+    "acme.given_up_handed_in": _lazy(
+        "Given up after the request was handed in: if the authority has issued a certificate, "
+        "nobody can use it, for its key is destroyed. The next order is a second one there."
+    ),
     "acme.proof_in_place": _lazy("The proof for %(name)s is in place."),
     "acme.name_valid": _lazy("%(ca)s found the proof for %(name)s."),
     "acme.name_valid_already": _lazy(
@@ -190,10 +194,15 @@ def say_event(event: AcmeEvent) -> str:
         return event.code
 
 
-def say_headline(order: AcmeOrder, *, is_served: bool = False) -> str:
-    """Return where an order stands, in one line; ``is_served``: by a deployment of somebody's."""
+def say_headline(order: AcmeOrder, *, is_served: bool = False, is_stalled: bool = False) -> str:
+    """Return where an order stands, in one line.
+
+    ``is_served``: by a deployment of somebody's. ``is_stalled``: the request is handed in.
+    """
     if is_served:
         return _("Issued, and in place by now")
+    if is_stalled:
+        return _("Waiting: the request is handed in, and its answer cannot be fetched")
     is_rehearsal = order.trigger == AcmeOrder.Trigger.REHEARSAL
     headlines = _REHEARSED if is_rehearsal and order.status in _REHEARSED else _HEADLINES
     return str(headlines[order.status])

@@ -7,7 +7,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from mailadmin.accounts.mixins import change_required
 from mailadmin.acme import progress, selectors
@@ -15,6 +15,7 @@ from mailadmin.acme.models import AcmeCertificate, AcmeOrder, AcmePreflight
 from mailadmin.acme.sentences import say
 from mailadmin.acme.services import orders
 from mailadmin.audit.actors import Actor
+from mailadmin.pki.problems import Problem
 from mailadmin.servers.errors import ChangeRefusedError
 
 
@@ -92,23 +93,29 @@ def show_order(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @change_required
-@require_POST
+@require_http_methods(["GET", "POST"])
 def cancel(request: HttpRequest, pk: int) -> HttpResponse:
-    """Give an order up."""
-    row = get_object_or_404(AcmeOrder, pk=pk)
+    """Give an order up; whoever gives one up that is handed in has read first what that means."""
+    row = get_object_or_404(selectors.list_orders(), pk=pk)
+    is_confirmed = request.POST.get("is_confirmed") == "1"
+    if request.method == "GET" or (row.is_handed_in and not is_confirmed):
+        if not row.is_cancellable(timezone.now()):
+            messages.error(request, say(Problem("acme.order_not_cancellable")))
+            return redirect(row)
+        return render(request, "acme/order_cancel.html", {"order": row})
     try:
         orders.cancel_order(actor=Actor.from_request(request), order=row)
     except ChangeRefusedError as refused:
         messages.error(request, say(refused.problems[0]))
     else:
-        messages.success(request, _("Given up. Nothing was issued; what is served stays."))
+        messages.success(request, _("Given up; what is served stays as it is."))
     return redirect(row)
 
 
 @change_required
 @require_POST
 def go_on(request: HttpRequest, pk: int) -> HttpResponse:
-    """Go on with an order that waits for a DNS record."""
+    """Go on at once with an order that waits."""
     row = get_object_or_404(AcmeOrder, pk=pk)
     orders.continue_order(actor=Actor.from_request(request), order=row)
     return redirect(row)

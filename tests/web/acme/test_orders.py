@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from pytest_django import Settings
 
 from mailadmin.accounts.roles import Role
 from mailadmin.acme.models import AcmeEvent, AcmeOrder, AcmePreflight
+from mailadmin.certificates.models import CertificateSigningRequest
+from mailadmin.certificates.requesting import create_request
+from mailadmin.pki.csr import CsrSubject
+from mailadmin.pki.keys import KeyKind
 from tests.acme_factories import make_account, make_acme_certificate, make_authorization, make_order
+from tests.factories import make_actor
 from tests.server_factories import make_certificate
 
 pytestmark = pytest.mark.django_db
 Status = AcmeOrder.Status
+AWAY = {"host": "ca.example.test", "detail": "refused"}
 HTMX = {"HX-Request": "true"}
 REFUSED = {
     "code": "acme.name_refused",
@@ -26,6 +36,11 @@ REFUSED = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _own_master_key(tmp_path: Path, settings: Settings) -> None:
+    settings.MASTER_KEY_FILE = tmp_path / "master.key"
+
+
 @pytest.fixture
 def client(client_of: Callable[[Role], Client]) -> Client:
     return client_of(Role.OPERATOR)
@@ -33,6 +48,15 @@ def client(client_of: Callable[[Role], Client]) -> Client:
 
 def page(response: Any) -> str:
     return " ".join(response.content.decode().split())
+
+
+def make_request() -> CertificateSigningRequest:
+    return create_request(
+        actor=make_actor(),
+        subject=CsrSubject(),
+        names=["mail.example.org"],
+        key_kind=KeyKind.ECDSA_P256,
+    )
 
 
 def make_look(*names: str, **values: Any) -> AcmePreflight:
@@ -311,7 +335,79 @@ def test_an_order_is_given_up_and_one_that_ended_is_not(client: Client) -> None:
     assert "Given up" in page(client.post(address, follow=True))
     order.refresh_from_db()
     assert order.status == Status.CANCELLED
-    assert "too late" in page(client.post(address, follow=True))
+    for ask in (client.get, client.post):
+        assert "cannot be given up now" in page(ask(address, follow=True))
+
+
+def test_before_one_that_is_handed_in_is_given_up_it_is_said_what_that_means(
+    client: Client,
+) -> None:
+    """Its certificate may exist: a second order is made only by who read that."""
+    wanted = make_acme_certificate(next_attempt_at=timezone.now())
+    order = make_order(
+        wanted,
+        csr=make_request(),
+        order_url="https://ca.example.test/order/1",
+        resume_at=timezone.now() + timedelta(minutes=100),
+        problem={"code": "ca.unreachable", "severity": "error", "subject": "", "params": AWAY},
+    )
+    said = page(client.get(order.get_absolute_url()))
+    assert "its answer cannot be fetched" in said
+    assert "no connection to ca.example.test (refused)" in said
+    assert "no other one is ordered" in said
+    assert "Next attempt:" in said
+    assert 'hx-trigger="every 5s"' in said
+    address = reverse("acme:order_cancel", args=[order.pk])
+    assert f'href="{address}"' in said
+    for ask in (client.get, client.post):
+        said = page(ask(address, follow=True))
+        assert "makes a second order there" in said
+        order.refresh_from_db()
+        assert order.status == Status.RUNNING
+    said = page(client.post(address, {"is_confirmed": "1"}, follow=True))
+    assert "Given up; what is served stays as it is." in said
+    assert "its key is destroyed" in said
+    assert "Next attempt by itself:" in said
+    order.refresh_from_db()
+    assert (order.status, order.csr.status) == (Status.CANCELLED, "cancelled")
+
+
+def test_one_that_is_handed_in_and_in_the_hands_of_a_worker_is_not_given_up(
+    client: Client,
+) -> None:
+    until = timezone.now() + timedelta(minutes=1)
+    order = make_order(csr=make_request(), lease=uuid.uuid4(), leased_until=until)
+    assert "Give it up" not in page(client.get(order.get_absolute_url()))
+    address = reverse("acme:order_cancel", args=[order.pk])
+    said = page(client.post(address, {"is_confirmed": "1"}, follow=True))
+    assert "a worker is just fetching" in said
+    order.refresh_from_db()
+    assert order.status == Status.RUNNING
+
+
+@pytest.mark.parametrize("button", ["order_continue", "order"])
+def test_one_that_waits_for_the_authority_goes_on_when_somebody_asks(
+    button: str, client: Client
+) -> None:
+    later = timezone.now() + timedelta(minutes=100)
+    order = make_order(csr=make_request(), resume_at=later)
+    pk = order.pk if button == "order_continue" else order.acme_certificate_id
+    response = client.post(reverse(f"acme:{button}", args=[pk]), follow=True)
+    assert response.redirect_chain[-1][0] == order.get_absolute_url()
+    order.refresh_from_db()
+    assert order.resume_at is not None
+    assert order.resume_at <= timezone.now()
+    assert AcmeOrder.objects.count() == 1
+
+
+def test_for_other_names_one_that_waits_does_not_go_on(client: Client) -> None:
+    later = timezone.now() + timedelta(minutes=100)
+    wanted = make_acme_certificate("a.example.org", "b.example.org")
+    order = make_order(wanted, names=["a.example.org"], csr=make_request(), resume_at=later)
+    said = page(client.post(reverse("acme:order", args=[wanted.pk]), follow=True))
+    assert "is under way already" in said
+    order.refresh_from_db()
+    assert order.resume_at == later
 
 
 def test_rows_of_another_version_are_shown_by_their_code(client: Client) -> None:
