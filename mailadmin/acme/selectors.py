@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Count, Prefetch, Q, QuerySet
+from django.db.models import Count, F, Prefetch, Q, QuerySet
 
 from mailadmin.acme.models import (
     AcmeAccount,
@@ -62,6 +62,15 @@ def orders_signed_with(account: AcmeAccount) -> QuerySet[AcmeOrder]:
     begun = ~Q(order_url="") | Q(lease__isnull=False)
     rows = AcmeOrder.objects.filter(begun, account=account, issued_at=None)
     return rows.filter(status__in=AcmeOrder.UNDER_WAY).select_related("acme_certificate")
+
+
+def orders_without_place() -> QuerySet[AcmeOrder]:
+    """Return the newest issued order of each certificate that was not seen served yet."""
+    rows = AcmeOrder.objects.filter(
+        status__in=[Status.ISSUED, Status.UNPROVEN], certificate__deleted_at=None
+    ).exclude(certificate=None)
+    newest = rows.filter(acme_certificate__certificate__pk=F("certificate__pk"))
+    return newest.select_related("acme_certificate__server", "account", "certificate")
 
 
 def abandoned_errands(now: datetime) -> list[int]:

@@ -9,6 +9,8 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from mailadmin.acme.models import AcmeOrder
+from mailadmin.acme.selectors import orders_without_place
 from mailadmin.dashboard.matrix import Matrix, Row
 from mailadmin.dashboard.sentences import say_in_clear
 from mailadmin.deployments.sentences.drift import say_drift, say_upgrade
@@ -64,8 +66,26 @@ def _self_signed(matrix: Matrix) -> Iterator[Advice]:
         "%(n)d port serves a self-signed certificate: mail programs warn before they connect.",
         "%(n)d ports serve a self-signed certificate: mail programs warn before they connect.",
         len(rows),
-    )
-    yield Advice(said % {"n": len(rows)}, _("Get one…"), reverse("certificates:add"))
+    ) % {"n": len(rows)}
+    order = _find_without_place(matrix)
+    if order is None or order.certificate is None:
+        yield Advice(said, _("Get one…"), reverse("certificates:add"))
+    elif order.certificate.fingerprint in matrix.desired.used_fingerprints:
+        ends = _("Your pending changes end this.")
+        yield Advice(f"{said} {ends}", _("Review"), reverse("deployments:review"))
+    else:
+        here = _("One from %(ca)s is issued for %(name)s, and waits to be put in place.")
+        about = {"ca": order.account.title, "name": order.acme_certificate.label}
+        address = order.acme_certificate.get_absolute_url()
+        yield Advice(f"{said} {here % about}", _("Put it in place…"), address)
+
+
+def _find_without_place(matrix: Matrix) -> AcmeOrder | None:
+    """Return an order whose certificate is here and not applied."""
+    rows = orders_without_place().filter(acme_certificate__server=matrix.server)
+    used = matrix.applied.used_fingerprints
+    found = (row for row in rows if row.certificate and row.certificate.fingerprint not in used)
+    return next(found, None)
 
 
 def _uncovered(matrix: Matrix) -> Iterator[Advice]:

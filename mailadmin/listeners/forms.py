@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from django import forms
@@ -171,14 +171,7 @@ class AssignForm(forms.Form):
     ) -> None:
         services = [item for item in suggestions.services if not item.is_used]
         names = [item for item in suggestions.host_names if not item.is_used]
-        super().__init__(
-            submitted,
-            initial={
-                "as_default": suggestions.default.is_suggested,
-                "services": _suggested(services),
-                "host_names": _suggested(names),
-            },
-        )
+        super().__init__(submitted, initial=suggestions.values())
         if suggestions.default.is_used:
             del self.fields["as_default"]
         elif suggestions.default.now:
@@ -212,10 +205,6 @@ def _many(label: str, choices: list[tuple[str, str]]) -> forms.MultipleChoiceFie
     return forms.MultipleChoiceField(
         label=label, required=False, widget=forms.CheckboxSelectMultiple, choices=choices
     )
-
-
-def _suggested(items: Iterable[Suggestion]) -> list[str]:
-    return [item.subject for item in items if item.is_suggested]
 
 
 def _port_words(item: Suggestion, ports: Mapping[str, int]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from mailadmin.certificates.models import Certificate
 from mailadmin.listeners.models import Listener, SniBinding
@@ -35,6 +36,14 @@ class Suggestions:
         """Tell whether there is a use that fits and that the certificate does not have yet."""
         everything = (self.default, *self.services, *self.host_names)
         return any(item.is_suggested for item in everything)
+
+    def values(self) -> dict[str, Any]:
+        """Return what fits as arguments of ``assign_certificate``."""
+        return {
+            "as_default": self.default.is_suggested,
+            "services": [item.subject for item in self.services if item.is_suggested],
+            "host_names": [item.subject for item in self.host_names if item.is_suggested],
+        }
 
 
 # A box for each of ten thousand names is a page that no browser shows in time.

@@ -13,6 +13,7 @@ urlpatterns = [
     path("server/", edit_server, name="server"),
     path("assign/", views.assign, name="assign"),
     path("take-place/", views.take_place, name="take_place"),
+    path("put-in-place/", views.put_in_place, name="put_in_place"),
     path("names/", views.add_name, name="names"),
     path("names/remove/", views.remove_name, name="remove_name"),
     path("undo/", views.undo, name="undo"),

@@ -154,7 +154,40 @@ def assign(request: HttpRequest) -> HttpResponse:
 @require_POST
 def take_place(request: HttpRequest) -> HttpResponse:
     """Use a certificate wherever the one is used that it replaces, and go to Review."""
-    server, certificate = server_or_404(), _certificate_or_404(request)
+    return _take_place(request, server_or_404(), _certificate_or_404(request))
+
+
+@change_required
+@require_POST
+def put_in_place(request: HttpRequest) -> HttpResponse:
+    """Use a certificate as :func:`assign` would propose, and go to Review; nothing is applied.
+
+    Where it is wanted already, Review is next; where nothing fits, the question what it is for.
+    """
+    server, certificate = current_server(), _certificate_or_404(request)
+    if server is None:
+        return redirect("listeners:list")
+    wanted = read_wanted(server)
+    if certificate.fingerprint in wanted.as_state().used_fingerprints:
+        return redirect("deployments:review")
+    if find_place(certificate, wanted, timezone.now()) is not None:
+        return _take_place(request, server, certificate)
+    suggestions = suggest_uses(certificate, wanted)
+    if not suggestions.is_anything_suggested:
+        return redirect(_assign_address(certificate))
+    try:
+        services.assign_certificate(
+            actor=Actor.from_request(request),
+            server=server,
+            certificate=certificate,
+            **suggestions.values(),
+        )
+    except ChangeRefusedError as refused:
+        return _ask_again(request, certificate, refused)
+    return redirect("deployments:review")
+
+
+def _take_place(request: HttpRequest, server: MailServer, certificate: Certificate) -> HttpResponse:
     try:
         services.take_place(
             actor=Actor.from_request(request),
@@ -163,10 +196,20 @@ def take_place(request: HttpRequest) -> HttpResponse:
             now=timezone.now(),
         )
     except ChangeRefusedError as refused:
-        for problem in refused.problems:
-            messages.error(request, say_problem(problem))
-        return redirect(f"{reverse('listeners:assign')}?certificate={certificate.pk}")
+        return _ask_again(request, certificate, refused)
     return redirect("deployments:review")
+
+
+def _ask_again(
+    request: HttpRequest, certificate: Certificate, refused: ChangeRefusedError
+) -> HttpResponse:
+    for problem in refused.problems:
+        messages.error(request, say_problem(problem))
+    return redirect(_assign_address(certificate))
+
+
+def _assign_address(certificate: Certificate) -> str:
+    return f"{reverse('listeners:assign')}?certificate={certificate.pk}"
 
 
 def _render_assign(

@@ -95,11 +95,15 @@ def test_one_click_gets_a_certificate_that_renews_itself(tab: Page, panel: Runni
     _is_fit(tab)
     fingerprint = _newest(panel)
     assert _served(panel) != fingerprint
-    tab.get_by_role("link", name="Put it in place").click()
-    expect(tab.get_by_text("Where it is used")).to_be_visible()
+    tab.get_by_role("button", name="Put it in place").click()
+    expect(tab).to_have_url(re.compile("/deployments/review/"))
+    apply = tab.get_by_role("button", name=re.compile("^Apply"))
+    expect(apply).to_be_visible(timeout=30_000)
     _is_fit(tab)
-    assert panel.manage("certificate_assign", fingerprint, "--default").returncode == 0
-    assert "Proven" in panel.manage("apply", "--wait").stdout
+    assert _served(panel) != fingerprint
+    apply.click()
+    expect(tab.locator("h2#outcome")).to_have_text(re.compile("^Proven on"), timeout=60_000)
+    assert _served(panel) == fingerprint
     tab.get_by_role("link", name="Renewals").click()
     expect(tab.get_by_text("Nobody has to do anything")).to_be_visible()
     _is_fit(tab)

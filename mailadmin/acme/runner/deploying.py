@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import F
 from django.utils import timezone
 
+from mailadmin.acme import selectors
 from mailadmin.acme.models import AcmeOrder
 from mailadmin.acme.runner.claiming import keep
 from mailadmin.acme.runner.events import tell, tell_problem
@@ -122,11 +122,7 @@ def _older_ones(order: AcmeOrder) -> Iterator[Certificate]:
 
 def note_what_is_served(now: datetime) -> None:
     """Note of issued certificates that they are served and proven, whoever put them in place."""
-    waiting = AcmeOrder.objects.filter(
-        status__in=[Status.ISSUED, Status.UNPROVEN], certificate__deleted_at=None
-    ).exclude(certificate=None)
-    newest = waiting.filter(acme_certificate__certificate__pk=F("certificate__pk"))
-    for order in newest.select_related("acme_certificate__server", "certificate"):
+    for order in selectors.orders_without_place():
         server = order.acme_certificate.server
         if order.certificate and server and is_served(server, order.certificate):
             last = _last_proof(server)

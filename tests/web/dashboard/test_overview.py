@@ -13,10 +13,12 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from mailadmin.acme.models import AcmeOrder
 from mailadmin.deployments import tasks
 from mailadmin.deployments.models import Deployment, ProbeRun
 from mailadmin.listeners.selectors import desired_state
 from mailadmin.servers.models import MailServer
+from tests.acme_factories import make_acme_certificate, make_order
 from tests.deployment_factories import (
     agent_away,
     make_deployment,
@@ -359,6 +361,34 @@ def test_self_signed_certificates_are_pointed_out(
     page = _text(operator_page)
     assert "1 port serves a self-signed certificate" in page
     assert "signed by itself" in _row(page, "imaps")
+
+
+def test_one_that_acme_issued_already_is_led_to_instead_of_another(
+    server: MailServer, operator_page: Client
+) -> None:
+    state = desired_state(server)
+    shown = shown_certificate(state, state.default_certificate, is_self_signed=True)
+    make_look(server, changed={"imaps": {"certificate": shown}})
+    certificate = make_certificate("mail.example.org")
+    wanted = make_acme_certificate(server=server, certificate=certificate)
+    make_order(
+        wanted,
+        status=AcmeOrder.Status.ISSUED,
+        certificate=certificate,
+        issued_at=timezone.now(),
+    )
+    page = _text(operator_page)
+    assert "One from Test CA" in page
+    assert "Get one…" not in page
+    address = f'href="{wanted.get_absolute_url()}"'
+    assert f"{address}>Put it in place…" in page
+    there = _text(operator_page, wanted.get_absolute_url())
+    assert f'action="/listeners/put-in-place/?certificate={certificate.pk}"' in there
+    operator_page.post(f"/listeners/put-in-place/?certificate={certificate.pk}")
+    page = _text(operator_page)
+    assert "Your pending changes end this." in page
+    assert address not in page
+    assert "Get one…" not in page
 
 
 def test_a_certificate_that_does_not_cover_the_host_is_pointed_out(operator_page: Client) -> None:

@@ -56,6 +56,7 @@ CHANGE = [
     ("/listeners/names/remove/", "post"),
     ("/listeners/assign/?certificate={pk}", "get"),
     ("/listeners/assign/?certificate={pk}", "post"),
+    ("/listeners/put-in-place/?certificate={pk}", "post"),
     ("/listeners/server/", "get"),
     ("/listeners/server/", "post"),
 ]

@@ -12,6 +12,7 @@ from django.test import Client
 
 from mailadmin.audit.models import AuditEvent
 from mailadmin.certificates.models import Certificate
+from mailadmin.deployments.models import Deployment
 from mailadmin.listeners.models import Listener
 from mailadmin.listeners.selectors import applied_state, desired_state, pending_changes
 from mailadmin.listeners.services import restore_state, take_place, undo_change
@@ -223,6 +224,44 @@ def test_the_page_offers_the_place_with_one_click(
     assert response["Location"] == "/deployments/review/"
     assert MailServer.objects.get().default_certificate == new
     assert "Use it where the old one is used" not in client.get(address).content.decode()
+
+
+def test_one_click_puts_it_where_the_old_one_is_used(
+    client_of: ClientOf, old: Certificate, new: Certificate
+) -> None:
+    make_server(default_certificate=old)
+    client = client_of("operator")
+    for _ in range(2):
+        response = client.post(f"/listeners/put-in-place/?certificate={new.pk}")
+        assert response["Location"] == "/deployments/review/"
+        assert MailServer.objects.get().default_certificate == new
+    assert AuditEvent.objects.filter(verb__startswith="certificate.").count() == 1
+    assert Deployment.objects.count() == 0
+
+
+def test_one_click_puts_it_where_it_fits(client_of: ClientOf, old: Certificate) -> None:
+    server = make_server(default_certificate=old)
+    own = make_certificate("imap.example.org")
+    server.listeners.filter(service="imaps").update(certificate=own)
+    both = make_certificate("mail.example.org", "imap.example.org")
+    make_binding(server, "imap.example.org", own)
+    response = client_of("operator").post(f"/listeners/put-in-place/?certificate={both.pk}")
+    assert response["Location"] == "/deployments/review/"
+    server.refresh_from_db()
+    assert server.default_certificate == both
+    assert server.listeners.get(service="imaps").certificate == both
+    assert server.sni_bindings.get().certificate == both
+
+
+def test_what_fits_nowhere_is_asked_for_its_use(client_of: ClientOf, old: Certificate) -> None:
+    address = "10.0.0.9"
+    lonely = make_certificate(address)
+    client = client_of("operator")
+    for answer in ("/listeners/", f"/listeners/assign/?certificate={lonely.pk}"):
+        response = client.post(f"/listeners/put-in-place/?certificate={lonely.pk}")
+        assert response["Location"] == answer
+        make_server(default_certificate=old)
+    assert client.get(f"/listeners/put-in-place/?certificate={lonely.pk}").status_code == 405
 
 
 def test_the_page_says_which_companion_goes_along(client_of: ClientOf) -> None:
