@@ -178,11 +178,12 @@ class Applier:
         """Return what this apply leaves on the host, for whoever compares later."""
         return make_note(
             generation,
-            plan.state,
+            plan.postfix_part,
             plan.found.versions,
             plan.rendered.postfix,
             (plan.found.dropin.path.name, plan.rendered.dropin),
             self.host.store.generation_files(generation),
+            plan.manifest,
         )
 
     def _check(self, plan: Plan, generation: int, steps: Steps) -> None:

@@ -105,9 +105,11 @@ def make_note(
     files: PostfixFiles,
     dropin: tuple[str, str],
     generation_files: Mapping[str, bytes],
+    manifest: str,
 ) -> Note:
     """Return the note of an apply that is about to put these files in place.
 
+    ``state`` is what is written for Postfix; what its own files say already is not the panel's.
     ``dropin`` is the name and the text of Dovecot's file.
     """
     owned = postfix.read_owned(state, files)
@@ -118,7 +120,7 @@ def make_note(
         versions=versions,
         parts={_MAIN_CF: owned.main_cf, _MASTER_CF: owned.master_cf, dropin[0]: dropin[1]},
         files={name: _digest(content) for name, content in served.items()},
-        manifest=material.manifest(state),
+        manifest=manifest,
     )
 
 
@@ -163,9 +165,12 @@ def _read_note(host: Host) -> Note | None:
 
 
 def _compare_part(name: str, noted: str, file: FileState, now: str) -> Piece:
-    """Compare our part of a file; of one that is gone, everything is missing."""
+    """Compare our part of a file; of one that is gone, everything is missing.
+
+    The drop-in is not there while nothing is written for Dovecot.
+    """
     status = PieceStatus.AS_APPLIED if noted == now else PieceStatus.CHANGED
-    if file.content is None:
+    if file.content is None and (noted or name in {_MAIN_CF, _MASTER_CF}):
         status, now = PieceStatus.MISSING, ""
     difference = diff.compare(name, noted, now, _LABELS)
     return replace(
