@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from datetime import UTC, datetime, timedelta
-from itertools import product
+from itertools import permutations, product
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
@@ -76,6 +76,14 @@ def test_the_order_of_the_parts_does_not_matter() -> None:
         for attempt in (judge(*inputs), judge(b"".join(inputs))):
             assert attempt.problems == expected.problems
             assert (attempt.leaf, attempt.chain) == (expected.leaf, expected.chain)
+
+
+def test_a_chain_is_found_in_every_order_of_its_parts() -> None:
+    lower, upper = CA.intermediate_pems
+    for order in permutations([ISSUED.cert_pem, lower, upper, ISSUED.key_pem, CA.root_pem]):
+        verdict = judge(b"\n".join(order))
+        assert verdict.is_accepted
+        assert verdict.chain_pem.encode() == lower + upper
 
 
 def test_the_answer_to_a_request_finds_its_key() -> None:
