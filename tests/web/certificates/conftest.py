@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.http import HttpResponse
 from django.test import Client
@@ -19,6 +20,7 @@ from mailadmin.certificates.services import store_certificate
 from mailadmin.servers.models import MailServer
 from mailadmin.servers.services import register_server
 from tests.factories import make_actor
+from tests.loopback_web import OfferedFile, offering
 from tests.throwaway_pki import Issued, ThrowawayCa
 
 Upload = Callable[..., HttpResponse]
@@ -81,3 +83,19 @@ def store(issued: Issued) -> Certificate:
     """Store an issued certificate with its key, as an upload would."""
     verdict = judge_upload([issued.fullchain_pem, issued.key_pem], now=datetime.now(UTC))
     return store_certificate(actor=make_actor(), verdict=verdict).certificate
+
+
+@pytest.fixture
+def known_root(settings: Settings, tmp_path: Path, ca: ThrowawayCa) -> None:
+    """Know the root of our authority and no other, and let it be asked."""
+    settings.TRUST_STORE_FILE = tmp_path / "roots.pem"
+    settings.TRUST_STORE_FILE.write_bytes(ca.root_pem)
+    settings.MOZILLA_ROOTS_FILE = tmp_path / "none.pem"
+    settings.IS_PRIVATE_FETCH_ALLOWED = True
+
+
+@pytest.fixture
+def offered(ca: ThrowawayCa) -> Iterator[OfferedFile]:
+    """Offer the intermediate where an authority would."""
+    with offering(ca.intermediates[0].certificate.public_bytes(Encoding.DER)) as file:
+        yield file

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 from cryptography import x509
@@ -17,27 +16,13 @@ from pytest_django import Settings
 from mailadmin.audit.models import AuditEvent
 from mailadmin.certificates.models import Certificate, SealedUpload, TrustedAuthority
 from mailadmin.pki.keys import private_key_to_pem
-from tests.loopback_web import OfferedFile, offering
+from tests.loopback_web import OfferedFile
 from tests.throwaway_pki import Issued, ThrowawayCa
 from tests.web.certificates.conftest import Upload, text_of, token_in
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("known_root")]
 FETCH, TRUST = "certificates:upload_fetch", "certificates:upload_trust"
 NOTHING_FETCHED = "Nothing was fetched from"
-
-
-@pytest.fixture(autouse=True)
-def _known_root(settings: Settings, tmp_path: Path, ca: ThrowawayCa) -> None:
-    settings.TRUST_STORE_FILE = tmp_path / "roots.pem"
-    settings.TRUST_STORE_FILE.write_bytes(ca.root_pem)
-    settings.MOZILLA_ROOTS_FILE = tmp_path / "none.pem"
-    settings.IS_PRIVATE_FETCH_ALLOWED = True
-
-
-@pytest.fixture
-def offered(ca: ThrowawayCa) -> Iterator[OfferedFile]:
-    with offering(ca.intermediates[0].certificate.public_bytes(Encoding.DER)) as file:
-        yield file
 
 
 @pytest.fixture

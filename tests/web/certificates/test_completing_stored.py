@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -22,22 +21,8 @@ from tests.loopback_web import OfferedFile, offering
 from tests.throwaway_pki import ThrowawayCa
 from tests.web.certificates.conftest import Upload, text_of, token_in
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("known_root")]
 BUTTON = "Fetch it from there"
-
-
-@pytest.fixture(autouse=True)
-def _known_root(settings: Settings, tmp_path: Path, ca: ThrowawayCa) -> None:
-    settings.TRUST_STORE_FILE = tmp_path / "roots.pem"
-    settings.TRUST_STORE_FILE.write_bytes(ca.root_pem)
-    settings.MOZILLA_ROOTS_FILE = tmp_path / "none.pem"
-    settings.IS_PRIVATE_FETCH_ALLOWED = True
-
-
-@pytest.fixture
-def offered(ca: ThrowawayCa) -> Iterator[OfferedFile]:
-    with offering(ca.intermediates[0].certificate.public_bytes(Encoding.DER)) as file:
-        yield file
 
 
 def store(*parts: bytes) -> Certificate:
