@@ -11,8 +11,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -106,7 +106,11 @@ def replace_known_keys(*, actor: Actor, path: Path) -> KnownKeysFile:
     count = _count_records(path)
     target: Path = settings.KNOWN_KEYS_FILES[0]
     before = open_known_keys()
-    with transaction.atomic():
+    with (
+        _drafted(path.with_name(NAMES_FILE), target.with_name(NAMES_FILE)) as new_names,
+        _drafted(path, target) as new_list,
+        transaction.atomic(),
+    ):
         record_event(
             actor=actor,
             verb="known_keys.updated",
@@ -115,8 +119,8 @@ def replace_known_keys(*, actor: Actor, path: Path) -> KnownKeysFile:
             after={"count": count, "lists": sorted(names.values())},
         )
         # The names first: a list is not used without them.
-        _copy(path.with_name(NAMES_FILE), target.with_name(NAMES_FILE))
-        _copy(path, target)
+        new_names.replace(target.with_name(NAMES_FILE))
+        new_list.replace(target)
     return KnownKeysFile(target, count, names)
 
 
@@ -153,17 +157,22 @@ def _count_records(path: Path) -> int:
     return count
 
 
-def _copy(source: Path, target: Path) -> None:
-    """Write beside the old file, then take its place: a reader sees one or the other."""
+@contextmanager
+def _drafted(source: Path, target: Path) -> Iterator[Path]:
+    """Write beside the old file what shall take its place: a reader sees one or the other.
+
+    Before the transaction, for a list may be of a hundred megabytes.
+    """
     draft = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, draft)
-        draft.replace(target)
+        yield draft
     except OSError:
+        raise _problem("known_keys.not_kept", target) from None
+    finally:
         with suppress(OSError):
             draft.unlink(missing_ok=True)
-        raise _problem("known_keys.not_kept", target) from None
 
 
 def _problem(code: str, path: Path) -> KnownKeysProblem:

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.types import CertificatePublicKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
@@ -229,6 +230,22 @@ def test_the_event_says_what_came(tmp_path: Path) -> None:
     run("update", str(write_list(tmp_path / "brought")))
     event = AuditEvent.objects.get(verb="known_keys.updated")
     assert event.after == {"count": 512, "lists": ["debianssl", "firmware"]}
+
+
+def test_a_list_is_copied_before_the_transaction(
+    settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred megabytes would keep every other writer waiting."""
+    brought, begun = write_list(tmp_path / "brought"), len(connection.savepoint_ids)
+
+    def copy(source: Path, target: Path) -> None:
+        assert len(connection.savepoint_ids) == begun
+        target.write_bytes(source.read_bytes())
+
+    monkeypatch.setattr("mailadmin.certificates.known_keys.shutil.copyfile", copy)
+    run("update", str(brought))
+    target: Path = settings.KNOWN_KEYS_FILES[0]
+    assert {path.name for path in target.parent.iterdir()} == {target.name, "badkeysdata.json"}
 
 
 @pytest.fixture
