@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zipfile
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,6 +25,7 @@ from django.db import transaction
 
 from mailadmin.audit.actors import Actor
 from mailadmin.audit.services import record_event
+from mailadmin.certificates.drafting import draft_beside
 from mailadmin.pki.certificate import (
     CertificateFacts,
     CertificateProblem,
@@ -147,15 +147,25 @@ def replace_store(
     """Write a new store in the place of the old one, at once. Raises :class:`StoreProblem`."""
     about = About(now.date().isoformat(), tuple(sources), len(certificates))
     before = read_about()
-    with transaction.atomic():
-        record_event(
-            actor=actor,
-            verb="intermediates.updated",
-            object_type="intermediates",
-            before={"count": before.count, "made_at": before.made_at} if before else None,
-            after={"count": about.count, "made_at": about.made_at, "sources": list(about.sources)},
-        )
-        _write_store(settings.INTERMEDIATES_FILE, certificates, about)
+    path: Path = settings.INTERMEDIATES_FILE
+    try:
+        with draft_beside(path) as draft:
+            _write_store(draft, certificates, about)
+            with transaction.atomic():
+                record_event(
+                    actor=actor,
+                    verb="intermediates.updated",
+                    object_type="intermediates",
+                    before={"count": before.count, "made_at": before.made_at} if before else None,
+                    after={
+                        "count": about.count,
+                        "made_at": about.made_at,
+                        "sources": list(about.sources),
+                    },
+                )
+                draft.replace(path)
+    except OSError as error:
+        raise StoreProblem(f"{path}: {error.strerror}") from None
     return about
 
 
@@ -219,20 +229,11 @@ def _climb_down(
 
 
 def _write_store(path: Path, certificates: Sequence[CertificateFacts], about: About) -> None:
-    """Write beside the old store, then take its place: a reader sees one or the other."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(draft, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as store:
-            words = {"made_at": about.made_at, "sources": about.sources, "count": about.count}
-            store.writestr(zipfile.ZipInfo(_ABOUT, _MEMBER_TIME), json.dumps(words))
-            for facts in sorted(certificates, key=lambda facts: facts.fingerprint):
-                key = name_key(load_x509(facts).subject)
-                member = zipfile.ZipInfo(f"{key}/{facts.fingerprint}.der", _MEMBER_TIME)
-                member.compress_type = zipfile.ZIP_DEFLATED
-                store.writestr(member, facts.der)
-        draft.replace(path)
-    except OSError as error:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
-        raise StoreProblem(f"{path}: {error.strerror}") from None
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as store:
+        words = {"made_at": about.made_at, "sources": about.sources, "count": about.count}
+        store.writestr(zipfile.ZipInfo(_ABOUT, _MEMBER_TIME), json.dumps(words))
+        for facts in sorted(certificates, key=lambda facts: facts.fingerprint):
+            key = name_key(load_x509(facts).subject)
+            member = zipfile.ZipInfo(f"{key}/{facts.fingerprint}.der", _MEMBER_TIME)
+            member.compress_type = zipfile.ZIP_DEFLATED
+            store.writestr(member, facts.der)

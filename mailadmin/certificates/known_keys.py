@@ -11,8 +11,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +22,7 @@ from django.db import transaction
 
 from mailadmin.audit.actors import Actor
 from mailadmin.audit.services import record_event
+from mailadmin.certificates.drafting import draft_beside
 from mailadmin.pki.problems import Problem
 from mailadmin.pki.weak_keys import (
     ARITHMETIC,
@@ -106,21 +107,25 @@ def replace_known_keys(*, actor: Actor, path: Path) -> KnownKeysFile:
     count = _count_records(path)
     target: Path = settings.KNOWN_KEYS_FILES[0]
     before = open_known_keys()
-    with (
-        _drafted(path.with_name(NAMES_FILE), target.with_name(NAMES_FILE)) as new_names,
-        _drafted(path, target) as new_list,
-        transaction.atomic(),
-    ):
-        record_event(
-            actor=actor,
-            verb="known_keys.updated",
-            object_type="known_keys",
-            before={"count": before.count} if before else None,
-            after={"count": count, "lists": sorted(names.values())},
-        )
-        # The names first: a list is not used without them.
-        new_names.replace(target.with_name(NAMES_FILE))
-        new_list.replace(target)
+    names_path, names_target = path.with_name(NAMES_FILE), target.with_name(NAMES_FILE)
+    try:
+        with draft_beside(names_target) as new_names, draft_beside(target) as new_list:
+            # Before the transaction, for a list may be of a hundred megabytes.
+            shutil.copyfile(names_path, new_names)
+            shutil.copyfile(path, new_list)
+            with transaction.atomic():
+                record_event(
+                    actor=actor,
+                    verb="known_keys.updated",
+                    object_type="known_keys",
+                    before={"count": before.count} if before else None,
+                    after={"count": count, "lists": sorted(names.values())},
+                )
+                # The names first: a list is not used without them.
+                new_names.replace(names_target)
+                new_list.replace(target)
+    except OSError:
+        raise _problem("known_keys.not_kept", target) from None
     return KnownKeysFile(target, count, names)
 
 
@@ -155,24 +160,6 @@ def _count_records(path: Path) -> int:
     if not count:
         raise _problem("known_keys.not_a_list", path)
     return count
-
-
-@contextmanager
-def _drafted(source: Path, target: Path) -> Iterator[Path]:
-    """Write beside the old file what shall take its place: a reader sees one or the other.
-
-    Before the transaction, for a list may be of a hundred megabytes.
-    """
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, draft)
-        yield draft
-    except OSError:
-        raise _problem("known_keys.not_kept", target) from None
-    finally:
-        with suppress(OSError):
-            draft.unlink(missing_ok=True)
 
 
 def _problem(code: str, path: Path) -> KnownKeysProblem:
