@@ -31,6 +31,7 @@ NOT_JUDGED = {
     "csr.too_large",
     "csr.tracked_already",
     "key.completes_stored",
+    "key.of_another",
     "key.on_mail_server",
 }
 
