@@ -18,11 +18,14 @@ from mailadmin.acme.runner import accounts
 from mailadmin.acme.runner.accounts import connect
 from mailadmin.acme.services.accounts import change_contact, deactivate_account, roll_key
 from mailadmin.audit.models import AuditEvent
+from mailadmin.certificates.custody import seal_key
 from mailadmin.certificates.models import PrivateKey
 from mailadmin.demo.authority import Options
 from mailadmin.issuance.renewal_info import renewal_id
 from mailadmin.pki.certificate import read_certificate
+from mailadmin.pki.keys import KeyKind, generate_key, private_key_to_pem
 from mailadmin.servers.errors import ChangeRefusedError
+from tests.acme_clients import registered
 from tests.acme_engine import (
     Killed,
     Wire,
@@ -214,6 +217,28 @@ def test_a_key_is_not_rolled_over_under_an_order_and_no_order_begins_meanwhile(
         account = run_errand(account)
         assert (account.problem, account.private_key_id == old) == (None, False)
         assert work(later).status == Status.ISSUED
+
+
+def test_a_key_that_another_account_has_is_thrown_away_and_the_next_try_draws_one(
+    newer: RunningAuthority, wire: Wire
+) -> None:
+    account = run_errand(make_account(newer))
+    kept, url = account.private_key_id, account.account_url
+    key = generate_key(KeyKind.ECDSA_P256)
+    registered(newer, private_key_to_pem(key).decode()).close()
+    taken = seal_key(key)
+    AcmeAccount.objects.filter(pk=account.pk).update(next_private_key=taken)
+    roll_key(actor=make_actor(), account=account)
+    account = run_errand(account)
+    assert account.problem is not None
+    assert account.problem["code"] == "ca.key_taken"
+    assert (account.private_key_id, account.next_private_key_id) == (kept, None)
+    assert not PrivateKey.objects.filter(pk=taken.pk).exists()
+    roll_key(actor=make_actor(), account=account)
+    account = run_errand(account)
+    assert account.problem is None
+    assert account.account_url == url
+    assert account.private_key_id != kept
 
 
 def test_a_deactivated_account_orders_nothing_more(newer: RunningAuthority, wire: Wire) -> None:

@@ -125,32 +125,37 @@ class Authority:
             wanted["termsOfServiceAgreed"] = True
         if eab is not None:
             wanted["externalAccountBinding"] = self._key.bind_external(*eab, url)
-        answer = self._session.post_without_account(url, wanted)
+        answer = self._session.post_without_account(url, wanted, self._key)
         self._session.account_url = _location(answer)
         return self.account_url
 
     def find_account(self) -> str:
         """Return the URL of the key's account, or an empty text (section 7.3.1)."""
-        url = self._url("newAccount")
-        try:
-            answer = self._session.post_without_account(url, {"onlyReturnExisting": True})
-        except AcmeFailure as failure:
-            if failure.is_account_lost:
-                return ""
-            raise
-        self._session.account_url = _location(answer)
-        return self.account_url
+        found = self._find_account_of(self._key)
+        if found:
+            self._session.account_url = found
+        return found
 
     def update_contact(self, contact: str) -> None:
         """Replace the account's mail address; an empty one removes it."""
         self._post(self.account_url, {"contact": _contacts(contact)})
 
     def roll_key(self, new_key_pem: str) -> None:
-        """Hand the account over to another key, which signs from here on (section 7.3.5)."""
+        """Hand the account over to another key, which signs from here on (section 7.3.5).
+
+        Nothing is sent for a key that has the account already. One that has another is refused
+        here with ``ca.key_taken``.
+        """
         url = self._url("keyChange")
         successor = AccountKey(new_key_pem)
-        payload = self._key.sign_successor(successor, url=url, account_url=self.account_url)
-        self._session.post_signed(url, payload)
+        # The authority has to refuse it, but Pebble 2.6 does not: the key then opens two accounts,
+        # and asked for the key's own it names the other.
+        owner = self._find_account_of(successor)
+        if owner and owner != self.account_url:
+            raise AcmeFailure(Problem("ca.key_taken"))
+        if not owner:
+            payload = self._key.sign_successor(successor, url=url, account_url=self.account_url)
+            self._session.post_signed(url, payload)
         self._key = self._session.key = successor
 
     def deactivate(self) -> None:
@@ -262,6 +267,16 @@ class Authority:
             problem = Problem("ca.not_offered", params={"what": name})
             raise AcmeFailure(problem)
         return url
+
+    def _find_account_of(self, key: AccountKey) -> str:
+        url = self._url("newAccount")
+        try:
+            answer = self._session.post_without_account(url, {"onlyReturnExisting": True}, key)
+        except AcmeFailure as failure:
+            if failure.is_account_lost:
+                return ""
+            raise
+        return _location(answer)
 
     def _ask(self, url: str, accept: str = "application/json") -> Answer:
         self.directory()

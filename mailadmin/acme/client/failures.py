@@ -24,6 +24,7 @@ ca.nonces_refused   times
 ca.bundle_invalid   (no host)
 ca.eab_key_invalid  (no host)
 ca.key_unusable     (no host)
+ca.key_taken        (no host)
 ca.csr_unreadable   (no host)
 ca.not_offered      what (no host)
 ==================  ============================================================
@@ -67,6 +68,11 @@ class AcmeFailure(Exception):  # noqa: N818 - the word is shared with Problem
     def is_gone(self) -> bool:
         """Tell whether there is nothing (any more) at the URL that was asked for."""
         return self.status in {HTTPStatus.NOT_FOUND, HTTPStatus.GONE}
+
+    @property
+    def is_key_taken(self) -> bool:
+        """Tell whether another account has the key that this one was to get."""
+        return self.problem.code == "ca.key_taken"
 
     @property
     def is_already_replaced(self) -> bool:

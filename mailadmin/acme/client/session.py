@@ -53,19 +53,24 @@ class Session:
         """Send a payload that is signed already (section 7.3.5)."""
         return self._post(url, payload)
 
-    def post_without_account(self, url: str, content: Mapping[str, object]) -> Answer:
-        """Send JSON signed with nothing but the key, as for a new account."""
-        return self._post(url, json.dumps(content).encode("ascii"), is_account_named=False)
+    def post_without_account(
+        self, url: str, content: Mapping[str, object], key: AccountKey
+    ) -> Answer:
+        """Send JSON signed with nothing but this key, as for a new account."""
+        return self._post(url, json.dumps(content).encode("ascii"), stranger=key)
 
     def _post(
-        self, url: str, payload: bytes, *, is_account_named: bool = True, accept: str = _JSON
+        self, url: str, payload: bytes, *, stranger: AccountKey | None = None, accept: str = _JSON
     ) -> Answer:
-        """Send, with another nonce as often as one is refused."""
-        account_url = self.account_url if is_account_named else ""
+        """Send, with another nonce as often as one is refused.
+
+        ``stranger`` is a key that signs instead of the account's, and without naming the account.
+        """
+        key, account_url = (stranger, "") if stranger else (self.key, self.account_url)
         headers = {"Content-Type": "application/jose+json", "Accept": f"{accept}, {_PROBLEM}"}
         for _ in range(_MOST_NONCES):
             nonce = self._nonces.pop() if self._nonces else self._fetch_nonce()
-            body = self.key.sign(payload, url=url, nonce=nonce, account_url=account_url)
+            body = key.sign(payload, url=url, nonce=nonce, account_url=account_url)
             answer = self._transport.post(url, body, headers)
             self._keep_nonce(answer)
             try:

@@ -118,9 +118,13 @@ def _roll_over_errand(account: AcmeAccount) -> None:
     fresh = account.next_private_key
     if fresh is None:
         return
-    if not _is_in_force(account, fresh):
-        with connect(account) as authority:
+    with connect(account) as authority:
+        try:
             authority.roll_key(open_key_pem(fresh))
+        except AcmeFailure as failure:
+            if failure.is_key_taken:
+                _forget_next_key(account, fresh)
+            raise
     old = account.private_key
     with transaction.atomic():
         AcmeAccount.objects.filter(pk=account.pk).update(
@@ -130,12 +134,11 @@ def _roll_over_errand(account: AcmeAccount) -> None:
             old.delete()
 
 
-def _is_in_force(account: AcmeAccount, key: PrivateKey) -> bool:
-    """Tell whether the authority knows the account by this key (RFC 8555, section 7.3.1)."""
-    with Authority(
-        account.directory_url, key_pem=open_key_pem(key), ca_bundle=account.ca_bundle
-    ) as authority:
-        return authority.find_account() == account.account_url
+@transaction.atomic
+def _forget_next_key(account: AcmeAccount, key: PrivateKey) -> None:
+    """Throw the key away, or else it would be tried, and refused, each time."""
+    AcmeAccount.objects.filter(pk=account.pk).update(next_private_key=None)
+    key.delete()
 
 
 def _deactivate_errand(account: AcmeAccount) -> None:

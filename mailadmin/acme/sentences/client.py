@@ -80,6 +80,10 @@ PROBLEMS: dict[str, Promise] = {
         "The account's key cannot sign ACME requests: it is neither RSA nor ECDSA, or not to be "
         "read. Make another account, or give this one a new key."
     ),
+    "ca.key_taken": _(
+        "The new key has an account of its own at the authority already, so it was not given to "
+        "this one, which keeps the key it has. Have the key replaced once more: another is made."
+    ),
     "ca.csr_unreadable": _(
         "The certificate request cannot be read, so nothing was sent. Order the certificate again."
     ),

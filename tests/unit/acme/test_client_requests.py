@@ -364,6 +364,7 @@ def test_requests_are_signed_for_their_url_with_a_fresh_nonce(
 def test_another_key_is_put_in_place_by_both(
     client: Authority, authority: ScriptedAuthority
 ) -> None:
+    authority.replies["/account"] = problem("accountDoesNotExist")
     authority.replies["/key"] = as_json({})
     successor = private_key_to_pem(generate_key(KeyKind.ECDSA_P384)).decode()
     client.roll_key(successor)
@@ -378,6 +379,35 @@ def test_another_key_is_put_in_place_by_both(
     assert authority.url("/account/1") in claimed
     assert "oldKey" in claimed
     assert JWK.load(successor.encode()).public_key().to_json()["x"] in inner
+
+
+def test_a_key_of_another_account_is_not_handed_in(
+    client: Authority, authority: ScriptedAuthority
+) -> None:
+    authority.replies["/account"] = as_json({}, Location=authority.url("/account/2"))
+    successor = private_key_to_pem(generate_key(KeyKind.ECDSA_P384)).decode()
+    with pytest.raises(AcmeFailure) as refused:
+        client.roll_key(successor)
+    assert refused.value.problem.code == "ca.key_taken"
+    assert not authority.requests("/key")
+    [asked] = authority.requests("/account")
+    assert asked.protected["alg"] == "ES384"
+    assert asked.payload == {"onlyReturnExisting": True}
+    assert client.account_url == authority.url("/account/1")
+    authority.replies["/account/1"] = as_json({})
+    client.update_contact("")
+    assert authority.requests("/account/1")[0].protected["alg"] == "ES256"
+
+
+def test_a_key_that_is_in_force_already_is_not_handed_in_again(
+    client: Authority, authority: ScriptedAuthority
+) -> None:
+    authority.replies["/account"] = as_json({}, Location=authority.url("/account/1"))
+    authority.replies["/account/1"] = as_json({})
+    client.roll_key(private_key_to_pem(generate_key(KeyKind.ECDSA_P384)).decode())
+    client.update_contact("")
+    assert not authority.requests("/key")
+    assert authority.requests("/account/1")[0].protected["alg"] == "ES384"
 
 
 def test_a_nonce_that_is_none_is_not_used(client: Authority, authority: ScriptedAuthority) -> None:
