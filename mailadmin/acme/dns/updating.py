@@ -117,8 +117,10 @@ class DynamicUpdates:
             raise self._failure("dns.update_outside_zone", name, zone=zone)
         update = dns.update.UpdateMessage(parse_name(zone))
         fill(update, owner)
-        reply = self._deliver(update, key, name)
+        server, reply = self._deliver(update, key, name)
         code = _judge(reply)
+        if _may_mean_the_key(reply) and _has_zone(server, zone):
+            code = "dns.tsig_key_unknown"
         if code:
             params: dict[str, Param] = {"zone": zone, "rcode": dns.rcode.to_text(reply.rcode)}
             if reply.clock_ahead:
@@ -127,13 +129,13 @@ class DynamicUpdates:
 
     def _deliver(
         self, update: dns.update.UpdateMessage, key: dns.tsig.Key, name: str
-    ) -> SignedReply:
-        """Return what the first address said that says anything."""
+    ) -> tuple[Server, SignedReply]:
+        """Return the first address that says anything, and what it said."""
         deadline = time.monotonic() + UPDATE_LIMIT
         for server in self._servers():
             with contextlib.suppress(SilenceError):
                 until = min(deadline, time.monotonic() + _TRY_LIMIT)
-                return exchange_signed(update, key, server, until)
+                return server, exchange_signed(update, key, server, until)
         raise self._failure("dns.update_unreachable", name)
 
     def _failure(self, code: str, name: str, **params: Param) -> DnsFailure:
@@ -168,6 +170,21 @@ def _judge(reply: SignedReply) -> str:
         # Believed without a signature too: nothing was changed, which is what it says.
         return _CODES.get(reply.rcode, "dns.update_failed")
     return "" if reply.state is TsigState.GOOD else "dns.tsig_answer_wrong"
+
+
+def _may_mean_the_key(reply: SignedReply) -> bool:
+    """Tell whether a refusal may be about the key and does not say so.
+
+    Knot 3.2 names the key's fault (BADKEY, RFC 8945, section 5.3.2). Knot 3.4 says nothing but
+    NOTAUTH, as for a zone that it does not have.
+    """
+    return reply.rcode == dns.rcode.NOTAUTH and reply.state is TsigState.UNSIGNED
+
+
+def _has_zone(server: Server, zone: str) -> bool:
+    until = time.monotonic() + _TRY_LIMIT
+    answer = ask_server(zone, "SOA", server, until, is_recursive=False)
+    return answer.is_authoritative and parse_name(answer.zone) == parse_name(zone)
 
 
 def _txt(value: str) -> TXT:

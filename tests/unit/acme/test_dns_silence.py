@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import dns.flags
 import dns.message
+import dns.opcode
 import dns.rcode
 import dns.rdatatype
 import dns.rrset
@@ -21,7 +22,7 @@ from mailadmin.acme.dns.signing import TsigKey
 from mailadmin.acme.dns.updating import DynamicUpdates, read_access
 from mailadmin.acme.dns.wire import Server, parse_server
 from mailadmin.issuance.preflight import Dnssec
-from tests.loopback_dns import Reply, answering
+from tests.loopback_dns import Reply, answering, in_zone
 
 KEY = TsigKey("panel.test", "hmac-sha256", "c2VjcmV0LW9mLXRoZS1wYW5lbA==")
 
@@ -139,6 +140,24 @@ def test_a_refusal_counts_without_a_signature_and_a_success_does_not(
     rcode: dns.rcode.Rcode, code: str
 ) -> None:
     with answering(refuse(rcode)) as server:
+        assert code_of(lambda: updates(server).add_txt("a.x.org", "value")) == code
+
+
+@pytest.mark.parametrize(
+    ("served", "code"),
+    [("x.org", "dns.tsig_key_unknown"), ("org", "dns.update_not_its_zone")],
+)
+def test_a_refusal_of_its_own_zone_without_a_signature_is_one_of_the_key(
+    served: str, code: str
+) -> None:
+    def reply(question: dns.message.Message) -> list[bytes]:
+        if question.opcode() == dns.opcode.UPDATE:
+            return refuse(dns.rcode.NOTAUTH)(question)
+        answer = dns.message.from_wire(in_zone(served)(question)[0])
+        answer.flags |= dns.flags.AA
+        return [answer.to_wire()]
+
+    with answering(reply) as server:
         assert code_of(lambda: updates(server).add_txt("a.x.org", "value")) == code
 
 
