@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -31,6 +32,11 @@ from mailadmin.acme.dns.writing import RECORD_TTL
 
 # One provider asks it by itself; without addresses it reads the list that it came with.
 tldextract.tldextract.TLD_EXTRACTOR.suffix_list_urls = ()
+
+# Old names of Lexicon's modules, which warn whoever looks at them: as inspect does at each module
+# that is loaded, for any traceback. Nothing here or in Lexicon itself imports them.
+for _old_name in ("lexicon.cli", "lexicon.parser", "lexicon.discovery"):
+    sys.modules.pop(_old_name, None)
 
 CALL_LIMIT = 60.0  # seconds for one change: login, zones and records are several requests
 _MOST_HANGING = 8  # calls past their limit that may still be around

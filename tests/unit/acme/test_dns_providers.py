@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import socket
+import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -264,3 +266,13 @@ def test_what_cannot_be_used(settings: dict[str, Any], secrets: dict[str, str], 
 def test_empty_options_are_left_out() -> None:
     given = {"auth_username": " ", "auth_token": " x "}
     assert providers.check_options(find_provider("desec"), given) == {"auth_token": "x"}
+
+
+def test_whoever_looks_at_the_loaded_modules_is_not_warned_of_old_names() -> None:
+    list_providers()
+    loaded = [module for name, module in sys.modules.items() if name.startswith("lexicon")]
+    assert loaded
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for module in loaded:
+            getattr(module, "__file__", None)
