@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
@@ -67,6 +68,8 @@ class Wire:
     is_dead: bool = False
     # Called before each request.
     before: Callable[[str], None] = lambda _url: None
+    # What is taken out of every directory, as if the authority were one that does not have it.
+    unoffered: frozenset[str] = frozenset()
 
     def pass_point(self) -> None:
         """Note that something was done that the next worker cannot see the consequences of."""
@@ -111,6 +114,8 @@ def watch_wire(patch: pytest.MonkeyPatch) -> Wire:
             raise Killed
         wire.before(url)
         answer = send(self, method, url, *rest)
+        if wire.unoffered and url.endswith("/dir"):
+            answer = _without(answer, wire.unoffered)
         wire.requests.append(f"{method} {url} {answer.status}")
         if url.endswith("/order-plz") and answer.status == 201:
             wire.orders_made += 1
@@ -123,6 +128,11 @@ def watch_wire(patch: pytest.MonkeyPatch) -> Wire:
     for module in (ordering, proving):
         patch.setattr(module, "time", _Hurried)
     return wire
+
+
+def _without(answer: Answer, names: frozenset[str]) -> Answer:
+    kept = {name: url for name, url in json.loads(answer.body).items() if name not in names}
+    return replace(answer, body=json.dumps(kept).encode("ascii"))
 
 
 class _Hurried:

@@ -55,7 +55,7 @@ Status = AcmeOrder.Status
 
 @pytest.fixture(scope="module")
 def difficult() -> Iterator[RunningAuthority]:
-    """Yield Debian 12's Pebble: every second nonce refused, proofs used again, no ARI."""
+    """Yield Debian's Pebble (ARI only since 13): every second nonce refused, proofs used again."""
     with run_authority(Options(rejected_nonces=50, reused_authorizations=100)) as running:
         yield running
 
@@ -334,6 +334,7 @@ def test_what_an_authority_does_not_know_any_more_is_renewed_all_the_same(
 def test_an_authority_without_renewal_information_is_left_to_the_calendar(
     difficult: RunningAuthority, wire: Wire
 ) -> None:
+    wire.unoffered = frozenset({"renewalInfo"})
     account = run_errand(make_account(difficult))
     with answering(difficult):
         wanted = issued(account)
