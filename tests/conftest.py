@@ -24,6 +24,21 @@ hypothesis_settings.register_profile("fresh", deadline=None, max_examples=2000)
 hypothesis_settings.load_profile(os.environ.get("MAILADMIN_EXAMPLES", "steady"))
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Run only what asks the database, where one was chosen for the suite to run on."""
+    if not os.environ.get("MAILADMIN_TEST_DATABASE_URL"):
+        return
+    others = [item for item in items if not _asks_the_database(item)]
+    config.hook.pytest_deselected(items=others)
+    items[:] = [item for item in items if _asks_the_database(item)]
+
+
+def _asks_the_database(item: pytest.Item) -> bool:
+    """Tell whether the test would fail without a database: pytest-django lets no other ask it."""
+    asking = {"db", "transactional_db"}.intersection(getattr(item, "fixturenames", ()))
+    return bool(asking) or item.get_closest_marker("django_db") is not None
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _flush_includes_the_audit_log() -> Iterator[None]:
     """Let a transactional test empty the append-only log when it cleans up."""
