@@ -105,6 +105,12 @@ class AgentClient:
         """
         return Usage.from_dict(self._converse(Verb.USAGE, {"days": days}, on_progress))
 
+    def look_around(self, expected: Sequence[Expectation]) -> list[Problem]:
+        """Return whether packet filter and fail2ban fit these ports. Nothing is changed."""
+        rows = [item.as_dict() for item in expected]
+        answer = self._ask(Verb.LOOK_AROUND, {"expected": rows})
+        return [Problem.from_dict(item) for item in answer["problems"]]
+
     def present_challenge(
         self,
         token: str,

@@ -36,6 +36,7 @@ class Verb(StrEnum):
     PROBE = "probe"
     CHECK = "check"
     USAGE = "usage"
+    LOOK_AROUND = "look_around"
     PRESENT_CHALLENGE = "present_challenge"
     WITHDRAW_CHALLENGE = "withdraw_challenge"
     REHEARSE = "rehearse"

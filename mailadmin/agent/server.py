@@ -23,6 +23,7 @@ from mailadmin.agent.drift import check
 from mailadmin.agent.handing_over import find_refusal, hand_over_keys
 from mailadmin.agent.host import Host
 from mailadmin.agent.host.ports import is_local_address
+from mailadmin.agent.host.surroundings import look_around
 from mailadmin.agent.host.usage import read_usage
 from mailadmin.agent.observing import describe_as_left, observe
 from mailadmin.agent.planner import make_plan
@@ -155,8 +156,8 @@ class Agent:
                 return self._observe(request)
             case Verb.PLAN:
                 return make_plan(read_state(request), self.host).report().as_dict()
-            case Verb.PROBE:
-                return {"seen": [item.as_dict() for item in _look(read_expectations(request))]}
+            case Verb.PROBE | Verb.LOOK_AROUND:
+                return _answer_about_ports(request)
             case Verb.CHECK:
                 return self._check().as_dict()
             case Verb.APPLY:
@@ -395,6 +396,13 @@ def _held(lock: threading.Lock, code: str) -> Iterator[None]:
 
 def _probe(expected: Any, is_thorough: bool) -> list[Seen]:
     return probe_all(expected, is_thorough=is_thorough)
+
+
+def _answer_about_ports(request: Request) -> dict[str, Any]:
+    expected = read_expectations(request)
+    if request.verb is Verb.PROBE:
+        return {"seen": [item.as_dict() for item in _look(expected)]}
+    return {"problems": [item.as_dict() for item in look_around(expected)]}
 
 
 def _look(expected: Sequence[Expectation]) -> list[Seen]:

@@ -8,17 +8,19 @@ from mailadmin.audit.actors import Actor
 from mailadmin.deployments import selectors, tasks
 from mailadmin.deployments.models import Foresight
 from mailadmin.listeners.selectors import applied_state, desired_state
-from mailadmin.mailconf.maillog.foresight import is_anything_taken
+from mailadmin.mailconf.maillog.foresight import is_anything_taken, newly_open
 from mailadmin.mailconf.state import DesiredState
 from mailadmin.servers.models import MailServer
 
 
 def is_worth_asking(before: DesiredState | None, after: DesiredState) -> bool:
-    """Tell whether the change takes anything away from those who use the server.
+    """Tell whether the change takes anything away from those who use the server, or opens a port.
 
     Before the first apply nobody knows what stood on the host, so nothing is compared.
     """
-    return before is not None and is_anything_taken(before, after)
+    if before is None:
+        return False
+    return is_anything_taken(before, after) or bool(newly_open(before, after))
 
 
 @transaction.atomic

@@ -41,6 +41,7 @@ def tell_foresight(foresight: Foresight) -> Iterator[str]:
     if foresight.error is not None:
         yield say_problem(foresight.error)
         return
+    yield from (say_problem(problem) for problem in foresight.surroundings)
     outlook = _outlook(foresight)
     if outlook is None:
         return
@@ -62,7 +63,7 @@ def foresight_as_dict(foresight: Foresight) -> dict[str, Any]:
         rows = zip(found["findings"], sentences, strict=True)
         found["findings"] = [row | {"sentence": sentence} for row, sentence in rows]
         found["unused_sentences"] = say_unused(outlook)
-    return {**found, "error": foresight.error}
+    return {**found, "surroundings": foresight.surroundings, "error": foresight.error}
 
 
 def _outlook(foresight: Foresight) -> Outlook | None:

@@ -70,6 +70,8 @@ class Foresight(models.Model):
     heartbeat_at = models.DateTimeField(null=True)
     # As ``Outlook`` writes it; null where nothing is taken away from anybody.
     outlook: models.JSONField[Json | None, Json | None] = models.JSONField(null=True)
+    # Whether what newly opens can be reached, and is looked after.
+    surroundings: models.JSONField[list[Json], list[Json]] = models.JSONField(default=list)
     error: models.JSONField[Json | None, Json | None] = models.JSONField(null=True)
     requested_by = models.CharField(max_length=150)
     request_id = models.CharField(max_length=64, blank=True)

@@ -12,6 +12,7 @@ from mailadmin.deployments.drift import Upgrade, open_upgrade, overwritten_piece
 from mailadmin.deployments.foresight import is_worth_asking
 from mailadmin.deployments.models import Deployment, Foresight, Plan
 from mailadmin.listeners.selectors import applied_state, changes_between, desired_state
+from mailadmin.mailconf.maillog.foresight import is_anything_taken
 from mailadmin.mailconf.maillog.outlook import Outlook
 from mailadmin.mailconf.plan import Change, Effect
 from mailadmin.mailconf.rules import check_state
@@ -52,6 +53,7 @@ class Review:
     # Who would notice; and whether anybody could.
     foresight: Foresight | None = None
     is_foresight_wanted: bool = False
+    is_anything_taken: bool = False
 
     @property
     def needs_foresight(self) -> bool:
@@ -173,6 +175,7 @@ def read_review(server: MailServer, now: datetime) -> Review:
         upgrade=open_upgrade(server),
         foresight=selectors.latest_foresight(server, desired.digest),
         is_foresight_wanted=is_worth_asking(applied, desired),
+        is_anything_taken=applied is not None and is_anything_taken(applied, desired),
     )
 
 

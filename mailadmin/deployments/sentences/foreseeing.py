@@ -6,6 +6,45 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 FORESEEING: dict[str, Promise] = {
+    # what stands before the ports
+    "firewall.closed": _(
+        "The packet filter of the mail server refuses connections to port %(port)s (%(families)s): "
+        "opened, it could not be reached. Let it through there first; the panel never changes a "
+        "firewall."
+    ),
+    "firewall.some": _(
+        "The packet filter of the mail server lets only some clients through to port %(port)s "
+        "(%(families)s), chosen by address, interface or another sign that the panel does not "
+        "look at. Check that these are the ones you mean."
+    ),
+    "firewall.open": _(
+        "The packet filter of the mail server lets clients through to %(ports)s. A firewall in "
+        "front of the server is not seen from there."
+    ),
+    "firewall.not_asked": _(
+        "Port %(ports)s opens for this machine alone, where no packet filter and no jail of "
+        "fail2ban matters."
+    ),
+    "firewall.no_tool": _(
+        "Whether a packet filter lets clients through could not be found out: neither nft nor "
+        "iptables-save is installed on the mail server."
+    ),
+    "firewall.unreadable": _(
+        "Whether the packet filter lets clients through could not be found out: %(detail)s"
+    ),
+    "fail2ban.uncovered": _(
+        "fail2ban does not ban on port %(ports)s: whoever guesses passwords there is not shut "
+        "out. Add the port to its jails for mail (%(jails)s)."
+    ),
+    "fail2ban.covers": _("fail2ban bans on port %(ports)s too (%(jails)s)."),
+    "fail2ban.off": _("fail2ban is installed and does not run, so it bans nobody."),
+    "fail2ban.missing": _(
+        "fail2ban is not installed on the mail server, so no jail needs a change."
+    ),
+    "fail2ban.unreadable": _(
+        "Whether fail2ban looks after the new ports could not be found out: %(detail)s"
+    ),
+    # who used what
     "usage.log_unreadable": _(
         "The log %(subject)s could not be read to its end (%(detail)s). What is missing is not "
         "counted."

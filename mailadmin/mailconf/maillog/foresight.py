@@ -156,6 +156,16 @@ def _closed(before: DesiredState, after: DesiredState, usage: Usage) -> Iterator
         yield from _used("usage.port_goes", was, usage.groups, usage.live)
 
 
+def newly_open(before: DesiredState, after: DesiredState) -> frozenset[str]:
+    """Return the services that can be reached where nothing could be reached before."""
+    were = {(item.service, item.address, item.port) for item in before.enabled_listeners}
+    return frozenset(
+        item.service
+        for item in after.enabled_listeners
+        if (item.service, item.address, item.port) not in were
+    )
+
+
 def _newly_encrypted(before: DesiredState, after: DesiredState) -> Iterator[ListenerState]:
     for was in before.enabled_listeners:
         now = after.listener(was.service)

@@ -82,6 +82,7 @@ class ScriptedAgent:
     found: CheckReport = field(default_factory=as_applied)
     check_error: AgentError | None = None
     checks: int = 0
+    looked_around: list[int] = field(default_factory=list)
     before_answer: Callable[[], None] = lambda: None
     used: Usage = field(default_factory=lambda: Usage(0, 0, 0, (), 0, 0, True, ()))
 
@@ -148,6 +149,18 @@ class ScriptedAgent:
         self.before_answer()
         on_progress({"lines": 2000, "source": "/var/log/mail.log"})
         return self.used
+
+    def look_around(self, expected: Sequence[Expectation]) -> list[Problem]:
+        self._fail_if_told()
+        self.looked_around += [item.port for item in expected]
+        return [
+            Problem(
+                "firewall.closed",
+                Severity.WARNING,
+                "submissions",
+                {"port": 465, "families": "IPv4"},
+            )
+        ]
 
     def check(self) -> CheckReport:
         self.checks += 1

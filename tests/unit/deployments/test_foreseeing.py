@@ -48,13 +48,21 @@ def ask(actor: Actor, server: MailServer) -> Foresight:
 # Asking
 
 
-def test_it_is_only_asked_where_something_is_taken_away(
-    server: MailServer, actor: Actor, sent: list[tuple[str, int]]
+def test_it_is_only_asked_where_something_is_taken_away_or_opened(
+    server: MailServer, actor: Actor
 ) -> None:
     assert request_foresight(actor=actor, server=server) is None
-    server.listeners.filter(service="submissions").update(is_enabled=True)
+    server.listeners.filter(service="imap").update(tls_mode="none")
     assert request_foresight(actor=actor, server=server) is None
     assert not Foresight.objects.exists()
+    server.listeners.filter(service="submissions").update(is_enabled=True)
+    assert request_foresight(actor=actor, server=server)
+
+
+def test_before_the_first_apply_nothing_is_compared(closing: MailServer, actor: Actor) -> None:
+    MailServer.objects.update(applied_state={})
+    closing.refresh_from_db()
+    assert request_foresight(actor=actor, server=closing) is None
 
 
 def test_a_question_under_way_is_shared_and_an_answer_is_forgotten_for_the_next(
@@ -155,6 +163,40 @@ def test_after_a_deployment_nobody_believes_it_any_more(closing: MailServer, act
     make_foresight(closing, make_usage(), age=timedelta(minutes=2))
     make_deployment(closing, age=timedelta(minutes=1))
     assert ask(actor, closing).is_waiting
+
+
+# What opens
+
+
+def test_what_opens_is_compared_with_packet_filter_and_jails(
+    server: MailServer, actor: Actor, agent: ScriptedAgent
+) -> None:
+    server.listeners.filter(service="submissions").update(is_enabled=True)
+    asked = ask(actor, server)
+    run_foresight(asked.pk)
+    asked.refresh_from_db()
+    assert agent.looked_around == [465]
+    assert asked.outlook is None
+    assert [row["code"] for row in asked.surroundings] == ["firewall.closed"]
+    assert "could not be reached" in "".join(tell_foresight(asked))
+    assert foresight_as_dict(asked)["surroundings"] == asked.surroundings
+
+
+def test_an_agent_that_cannot_look_around_does_not_hide_who_would_notice(
+    closing: MailServer, actor: Actor, agent: ScriptedAgent
+) -> None:
+    closing.listeners.filter(service="submissions").update(is_enabled=True)
+    agent.used = make_usage()
+    asked = ask(actor, closing)
+    refusal = AgentError.because("agent.message_unreadable")
+    agent.before_answer = lambda: agent.errors.append(refusal)
+    run_foresight(asked.pk)
+    asked.refresh_from_db()
+    assert asked.status == Foresight.Status.READY
+    assert asked.outlook is not None
+    assert [(row["code"], row["severity"]) for row in asked.surroundings] == [
+        ("agent.message_unreadable", "warning")
+    ]
 
 
 # Saying it

@@ -23,7 +23,7 @@ _PRODUCERS = [
     *(_SOURCE / "mailconf" / "adopting").glob("*.py"),
 ]
 _FAMILIES = "agent|plan|deployment|material|port|daemon|postfix|dovecot|file|program|probe|rollback"
-_FAMILIES += "|http01|rehearsal|confirm|drift|usage|adopting|found|kept"
+_FAMILIES += "|http01|rehearsal|confirm|drift|usage|firewall|fail2ban|adopting|found|kept"
 # What looks like a code and is a verb of the audit log, a task, or a file name.
 _OTHERS = {
     "deployment.requested", "deployment.succeeded", "deployment.rolled_back", "deployment.failed",

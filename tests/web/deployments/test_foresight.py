@@ -13,7 +13,6 @@ from mailadmin.deployments.models import Foresight
 from mailadmin.pki.problems import Problem, Severity
 from mailadmin.servers.models import MailServer
 from tests.deployment_factories import agent_away, make_foresight, make_plan, make_usage
-from tests.web.deployments.conftest import Sent
 
 ClientOf = Callable[[str], Client]
 REVIEW = "/deployments/review/"
@@ -115,12 +114,30 @@ def test_an_agent_that_cannot_tell_forbids_nothing(
 
 
 def test_where_nothing_is_taken_away_nobody_is_counted(
-    server: MailServer, operator_page: Client, sent: Sent
+    server: MailServer, operator_page: Client
 ) -> None:
-    server.listeners.filter(service="submissions").update(is_enabled=True)
+    server.listeners.filter(service="imap").update(tls_mode="none")
     make_plan(server)
     assert "Who would notice" not in _text(operator_page)
     assert not Foresight.objects.exists()
+
+
+def test_what_opens_is_asked_whether_it_can_be_reached(
+    server: MailServer, operator_page: Client
+) -> None:
+    server.listeners.filter(service="submissions").update(is_enabled=True)
+    make_plan(server)
+    assert "what stands between the new ports and those who connect" in _text(operator_page)
+    Foresight.objects.all().delete()
+    closed = Problem(
+        "firewall.closed", Severity.WARNING, "submissions", {"port": 465, "families": "IPv4"}
+    )
+    ready = {"status": Foresight.Status.READY, "surroundings": [closed.as_dict()]}
+    make_foresight(server, **ready)
+    page = _text(operator_page)
+    assert "Whether it can be reached" in page
+    assert "refuses connections to port 465 (IPv4)" in page
+    assert 'id="apply-form"' in page
 
 
 def test_a_page_that_waits_for_something_else_is_loaded_again(
