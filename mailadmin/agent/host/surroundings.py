@@ -14,7 +14,7 @@ from mailadmin.mailconf.guards.nftables import FAMILIES, read_ruleset
 from mailadmin.mailconf.guards.packet_filter import Chains, Fate, fate_of, worst
 from mailadmin.mailconf.proof import Expectation
 from mailadmin.mailconf.state import ANY_ADDRESS
-from mailadmin.pki.problems import Problem, Severity
+from mailadmin.pki.problems import Param, Problem, Severity
 
 _SBIN = Path("/sbin")
 _SAVERS = {"ip": "iptables-save", "ip6": "ip6tables-save"}
@@ -70,7 +70,7 @@ def _judge(item: Expectation, found: dict[str, Fate]) -> Iterator[Problem]:
     for fate, code in ((Fate.CLOSED, "firewall.closed"), (Fate.SOME, "firewall.some")):
         families = [_WORDS[family] for family, one in found.items() if one is fate]
         if families:
-            params = {"port": item.port, "families": ", ".join(families)}
+            params: dict[str, Param] = {"port": item.port, "families": ", ".join(families)}
             severity = Severity.WARNING if fate is Fate.CLOSED else Severity.INFO
             yield Problem(code, severity, item.service, params)
 
