@@ -238,7 +238,7 @@ class Applier:
             evidence["generation"] = generation
         is_reread = False
         if Daemon.DOVECOT in plan.changed_daemons:
-            is_reread = self._tell_dovecot(plan.needs_dovecot_reload, steps)
+            is_reread = self._put_dovecot_into_effect(plan, steps)
         if Daemon.POSTFIX in plan.changed_daemons:
             with steps.run("reloaded", "postfix"):
                 self.host.postfix.reload()
@@ -249,6 +249,14 @@ class Applier:
         """Return who looks at the ports; a re-read that shows nothing becomes a reload."""
         fall_back = (lambda: self._reload_dovecot(steps)) if is_reread else None
         return Prover(self.host, self.probe, self.sleep, self.clock, fall_back)
+
+    def _put_dovecot_into_effect(self, plan: Plan, steps: Steps) -> bool:
+        """Tell Dovecot of its new files, or start it where the old ones kept it from starting."""
+        is_running = self.host.running_daemons()[Daemon.DOVECOT]
+        if is_running or not plan.found.is_dropin_refused:
+            return self._tell_dovecot(plan.needs_dovecot_reload, steps)
+        self._start_again(Daemon.DOVECOT, steps)
+        return False
 
     def _tell_dovecot(self, is_reload_needed: bool, steps: Steps) -> bool:
         """Put Dovecot's part into effect; returns whether it was by a re-read."""

@@ -396,8 +396,12 @@ def _host_problems(
     problems = [
         Problem("daemon.down", subject=str(daemon))
         for daemon, is_running in host.running_daemons().items()
-        if not is_running
+        if not is_running and not (daemon is Daemon.DOVECOT and found.is_dropin_refused)
     ]
+    if found.is_dropin_refused:
+        version = found.dovecot_version
+        refused = Problem("dovecot.dropin_refused", Severity.WARNING, "dovecot", {"now": version})
+        problems.append(refused)
     current = {(item.address, item.port) for item in open_before}
     for listener in state.enabled_listeners:
         is_kept = listener.service in kept_services

@@ -16,9 +16,10 @@ from mailadmin.agent import probe, proving
 from mailadmin.agent.host import dovecot as dovecot_host
 from mailadmin.agent.host.store import Journal
 from mailadmin.agent.protocol import AgentError, ApplyReport, Outcome
+from mailadmin.mailconf import dovecot
 from mailadmin.mailconf.services import Daemon
 from mailadmin.mailconf.state import DesiredState
-from mailadmin.pki.problems import Problem
+from mailadmin.pki.problems import Problem, Severity
 from tests.integration import mail_clients, wire
 from tests.integration.mail_host import SERVICES, MailHost
 from tests.states import make_material, with_default, with_name, with_open
@@ -189,6 +190,32 @@ def test_a_daemon_that_is_down_before_is_named_and_nothing_is_done(
     assert not host.agent.host.running_daemons()[daemon]
     host.sandbox.start()
     wire.wait_until(lambda: set(host.leaves().values()) == {host.base.default_certificate})
+
+
+@pytest.mark.parametrize("is_down", [True, False], ids=["down", "still running"])
+def test_a_file_of_another_version_of_dovecot_is_written_anew(
+    host: MailHost, is_down: bool
+) -> None:
+    """As an upgrade of Debian leaves it: what the panel wrote is not understood any more."""
+    host.apply(host.base)
+    before = host.dropin.read_bytes()
+    other = (2, 3) if is_dovecot_2_4(host) else (2, 4)
+    live = str(host.config.state_dir / "live")
+    host.edit(host.dropin, dovecot.render(host.base, version=other, live=live))
+    if is_down:
+        kill(master_pid(host, Daemon.DOVECOT))
+    try:
+        plan = host.plan(host.base)
+        assert "dovecot.dropin_refused" in {problem.code for problem in plan.problems}
+        assert not [item for item in plan.problems if item.severity is Severity.ERROR]
+        assert [file["name"] for file in plan.files] == [host.dropin.name]
+        host.apply(host.base)
+        assert host.dropin.read_bytes() == before
+        assert set(host.leaves().values()) == {host.base.default_certificate}
+        assert not host.plan(host.base).files
+    finally:
+        host.edit(host.dropin, before.decode())
+        host.sandbox.start()
 
 
 @pytest.mark.parametrize("is_port_change", [False, True], ids=["certificate", "port"])

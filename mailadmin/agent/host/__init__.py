@@ -45,6 +45,8 @@ class Found:
     postfix_parameters: Mapping[str, str]
     # As the files give them; asked once, since each question is a process.
     dovecot: DovecotSettings
+    # Dovecot refuses our file as it is, and would not start with it.
+    is_dropin_refused: bool = False
 
     @property
     def postfix_files(self) -> PostfixFiles:
@@ -87,6 +89,7 @@ class Host:
         """Return the host as it is. Raises :class:`AgentError`."""
         parameters = self.postfix.read_parameters()
         main_cf, master_cf = self.postfix.read_files()
+        settings, is_dropin_refused = self._read_dovecot_settings()
         return Found(
             main_cf=main_cf,
             master_cf=master_cf,
@@ -96,8 +99,18 @@ class Host:
             map_type=parameters["default_database_type"],
             inet_protocols=parameters["inet_protocols"],
             postfix_parameters=parameters,
-            dovecot=self.dovecot.read_settings(),
+            dovecot=settings,
+            is_dropin_refused=is_dropin_refused,
         )
+
+    def _read_dovecot_settings(self) -> tuple[DovecotSettings, bool]:
+        """Return the settings, and whether our file is what keeps Dovecot from reading them."""
+        try:
+            return self.dovecot.read_settings(), False
+        except AgentError:
+            if self.dovecot.read_dropin().content is None:
+                raise
+            return self.dovecot.read_settings_as_meant(self.store.folder), True
 
     def read_owned_files(self) -> tuple[FileState, FileState, FileState]:
         """Return main.cf, master.cf and the drop-in, even where they are gone; asks no program.
@@ -177,7 +190,7 @@ class Host:
         return Installed(
             postfix=self.postfix.read_parameters(PARAMETERS),
             dovecot_version=version_numbers(self.dovecot.version()),
-            protocols=self.dovecot.read_settings().protocols,
+            protocols=self._read_dovecot_settings()[0].protocols,
         )
 
     # Checking a staged copy

@@ -49,19 +49,30 @@ class DovecotHost:
         The defaults come first, since 2.4 leaves those of a listener out of ``-a``. Without ``-P``
         Dovecot 2.3 hides the path of the key like a password, so passwords are among them too.
         """
-        return self._settings_of(self.paths.config_file)
+        return read_settings(self._print_settings(self.paths.config_file))
 
     def read_settings_without_dropin(self, folder: Path) -> DovecotSettings:
         """Return every setting as it would be without our file, from a copy under ``folder``.
 
         Raises :class:`AgentError`.
         """
+        return read_settings(self._print_without_dropin(folder))
+
+    def read_settings_as_meant(self, folder: Path) -> DovecotSettings:
+        """Return every setting where Dovecot refuses our file: all others, and what ours says.
+
+        So it is after an upgrade to a version that knows some of ours no more. Raises
+        :class:`AgentError` if the others cannot be read either.
+        """
+        return read_settings(f"{self._print_without_dropin(folder)}\n{self.read_dropin().text}")
+
+    def _print_without_dropin(self, folder: Path) -> str:
         source = self.paths.config_file.parent
         with tempfile.TemporaryDirectory(prefix="reading-", dir=folder) as name:
             copy = Path(name) / "dovecot"
             copy_folder(source, copy)
             (copy / self.paths.dropin.relative_to(source)).unlink(missing_ok=True)
-            return self._settings_of(copy / self.paths.config_file.name)
+            return self._print_settings(copy / self.paths.config_file.name)
 
     def read_texts(self) -> dict[str, str]:
         """Return Dovecot's files, by path from the folder of the first, but not our own.
@@ -81,14 +92,14 @@ class DovecotHost:
                 waiting += _included(path, texts[name])
         return texts
 
-    def _settings_of(self, config: Path) -> DovecotSettings:
+    def _print_settings(self, config: Path) -> str:
         outputs = []
         for option in ("-d", "-a"):
             done = self._doveconf(config, option, "-P")
             if not done.is_ok:
                 raise AgentError.because("dovecot.config_broken", words=done.words)
             outputs.append(done.output)
-        return read_settings("\n".join(outputs))
+        return "\n".join(outputs)
 
     def is_running(self) -> bool:
         """Tell whether the master lives."""

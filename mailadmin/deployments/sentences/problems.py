@@ -340,6 +340,11 @@ PROBLEMS: dict[str, Promise] = {
         "%(daemon)s is not running, so nothing can be proven. Nothing was changed. Find out why it "
         "stopped, start it, then apply."
     ),
+    "dovecot.dropin_refused": _(
+        "Dovecot %(now)s does not understand the panel’s file as it is now: it was edited, or "
+        "Dovecot was upgraded. Dovecot would not start with it. Applying writes it anew for this "
+        "version, starts Dovecot if it is down, and proves every port."
+    ),
     "daemon.died": _("%(daemon)s died after the change."),
     "postfix.check_failed": _("Postfix’s own parser refuses the new files: %(words)s"),
     "postfix.config_broken": _("Postfix cannot read its own files as they are now: %(words)s"),
