@@ -56,6 +56,8 @@ def _sentence(found: Foreseen) -> str:
 
 def _unsure_sentence(found: Foreseen) -> str:
     match found.code:
+        case "usage.ports_go":
+            return _("%(who)s on port %(port)s or by %(others)s, which would close (%(counts)s).")
         case "usage.port_goes":
             return _(
                 "%(who)s on port %(port)s, which would close, or by %(others)s: the log does not "

@@ -76,6 +76,8 @@ class Foreseen:
     @property
     def is_surely_noticed(self) -> bool:
         """Tell whether somebody would certainly notice, as far as the log tells."""
+        if self.code == "usage.ports_go":
+            return True
         return self.is_certain and self.code not in {"usage.version_untold", "usage.name_missing"}
 
     @property
@@ -152,8 +154,21 @@ def _gone(before: DesiredState, after: DesiredState) -> Iterator[ListenerState]:
 
 
 def _closed(before: DesiredState, after: DesiredState, usage: Usage) -> Iterator[Foreseen]:
-    for was in _gone(before, after):
-        yield from _used("usage.port_goes", was, usage.groups, usage.live)
+    """Yield who uses what closes. Who used one of several that all close is told of once, and
+    certainly notices.
+    """
+    gone = {item.service: item for item in _gone(before, after)}
+    together = [item for item in usage.groups if _is_one_of_several(item, gone)]
+    rest = [item for item in usage.groups if item not in together]
+    for was in gone.values():
+        yield from _used("usage.port_goes", was, rest, usage.live)
+    for services in sorted({item.services for item in together}):
+        same = [item for item in together if item.services == services]
+        yield from _used("usage.ports_go", gone[services[0]], same)
+
+
+def _is_one_of_several(group: Group, gone: Mapping[str, ListenerState]) -> bool:
+    return len(group.services) > 1 and all(name in gone for name in group.services)
 
 
 def newly_open(before: DesiredState, after: DesiredState) -> frozenset[str]:

@@ -67,6 +67,12 @@ def look_ahead(before: DesiredState, after: DesiredState, usage: Usage) -> Outlo
     findings = foresee(before, after, usage)
     noticed = {(item.code, item.service) for item in findings}
     noticed |= {
+        ("usage.port_goes", service)
+        for item in findings
+        if item.code == "usage.ports_go"
+        for service in (item.service, *item.others)
+    }
+    noticed |= {
         ("usage.version_goes", item.service)
         for item in findings
         if item.code == "usage.version_untold"

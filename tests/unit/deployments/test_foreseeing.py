@@ -226,7 +226,9 @@ def test_every_finding_is_a_sentence_of_its_own() -> None:
     assert said(service="sieve", port=4190).startswith("1 person edits mail filters")
 
 
-@pytest.mark.parametrize("code", ["port_goes", "clear_goes", "version_goes", "version_untold"])
+@pytest.mark.parametrize(
+    "code", ["port_goes", "ports_go", "clear_goes", "version_goes", "version_untold"]
+)
 def test_what_the_log_does_not_tell_apart_is_said(code: str) -> None:
     sentence = said(code=f"usage.{code}", others=("pop3s",))
     assert "POP3 with TLS" in sentence

@@ -30,7 +30,8 @@ _OTHERS = {
     "deployment.refused", "deployment.confirmed", "drift.found", "drift.taken_over", "drift.left",
     "deployments.tasks",
     # What people would notice: those sentences are tried in test_foreseeing.
-    "usage.name_goes", "usage.version_goes", "usage.version_untold",
+    "usage.name_goes", "usage.port_goes", "usage.ports_go", "usage.version_goes",
+    "usage.version_untold",
     "dovecot.conf", "postfix.log",
 }  # fmt: skip
 

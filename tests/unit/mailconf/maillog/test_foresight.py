@@ -72,6 +72,22 @@ def test_closing_a_port_names_who_used_it_and_who_may_have() -> None:
     assert (certain.is_certain, perhaps.is_certain) == (True, False)
 
 
+def test_who_used_one_of_two_that_both_close_is_told_of_once_and_surely() -> None:
+    both = replace(
+        OPEN,
+        listeners=tuple(
+            replace(item, is_enabled=item.service not in {"pop3", "pop3s"})
+            for item in OPEN.listeners
+        ),
+    )
+    found = foresee(OPEN, both, used(IN_CLEAR, EITHER))
+    assert told(found) == [
+        ("usage.port_goes", "pop3", 2, ()),
+        ("usage.ports_go", "pop3", 1, ("pop3s",)),
+    ]
+    assert all(item.is_surely_noticed for item in found)
+
+
 def test_a_port_that_moves_or_is_no_longer_named_goes_too() -> None:
     gone = replace(OPEN, listeners=tuple(i for i in OPEN.listeners if i.service != "pop3"))
     for after in (changed("pop3", port=1110), gone):

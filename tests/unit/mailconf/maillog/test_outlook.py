@@ -38,6 +38,13 @@ def test_what_goes_is_either_noticed_or_said_to_be_unused() -> None:
     assert outlook.is_whole
 
 
+def test_what_somebody_used_by_one_of_two_that_both_close_is_not_unused() -> None:
+    either = replace(ANNA, services=("pop3", "pop3s"), tls=SOME_TLS)
+    outlook = look_ahead(OPEN, closed("pop3", "pop3s"), replace(READ, groups=(either,)))
+    assert [item.code for item in outlook.findings] == ["usage.ports_go"]
+    assert outlook.unused == ()
+
+
 def test_a_log_that_could_not_be_read_says_nothing_of_nobody() -> None:
     unread = Problem("usage.no_log", Severity.WARNING, "/var/log/mail.log")
     outlook = look_ahead(OPEN, closed("pop3"), replace(READ, sources=(), problems=(unread,)))
