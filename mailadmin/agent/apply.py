@@ -87,7 +87,7 @@ class Applier:
             self._drop_staged()
             return ApplyReport(Outcome.REFUSED, tuple(steps.events), problem=as_problem(error))
         try:
-            seen, proof_ms = self._change(plan, journal.generation, steps, started)
+            seen, proof_ms = self._change(plan, journal, steps, started)
             report = ApplyReport(
                 Outcome.SUCCEEDED,
                 tuple(steps.events),
@@ -98,7 +98,7 @@ class Applier:
             if confirm_within:
                 report = self._begin_trial(journal, report, confirm_within)
             else:
-                self._note_success(deployment_id, report)
+                self._note_success(journal, report)
         except Exception as error:
             # A mistake of our own, too: half a change must not stand until the next start.
             return self._take_back(journal, as_problem(error), steps)
@@ -131,6 +131,7 @@ class Applier:
             return None
         known = self.host.store.read_result(journal.deployment_id)
         if known is not None and known.outcome is Outcome.SUCCEEDED:
+            attempt(lambda: self.host.store.drop_way_back(journal))
             self.host.store.end()
             return known
         return self._take_back(journal, Problem("agent.interrupted", Severity.ERROR), steps)
@@ -228,14 +229,15 @@ class Applier:
     # The change itself
 
     def _change(
-        self, plan: Plan, generation: int, steps: Steps, started: float
+        self, plan: Plan, journal: Journal, steps: Steps, started: float
     ) -> tuple[list[Seen], int]:
         store = self.host.store
         with steps.run("swapped") as evidence:
+            store.keep_way_back(journal)
             # Certificates first: the files about to be put in place name them.
-            store.switch_live(store.live_target(generation))
+            store.switch_live(store.live_target(journal.generation))
             self.host.put_files(plan.found, plan.rendered)
-            evidence["generation"] = generation
+            evidence["generation"] = journal.generation
         is_reread = False
         if Daemon.DOVECOT in plan.changed_daemons:
             is_reread = self._put_dovecot_into_effect(plan, steps)
@@ -292,6 +294,9 @@ class Applier:
 
     def _take_back(self, journal: Journal, reason: Problem, steps: Steps) -> ApplyReport:
         """Undo it, and write down how that ended."""
+        # A report of success may be there though keeping it failed; whoever starts after us would
+        # believe it, and leave half of what was undone.
+        attempt(lambda: self.host.store.drop_result(journal.deployment_id))
         report = self.undo(journal, reason, steps)
         self._note_failure(journal, report)
         return report
@@ -339,19 +344,21 @@ class Applier:
 
     # Writing down how it ended
 
-    def _note_success(self, deployment_id: str, report: ApplyReport) -> None:
+    def _note_success(self, journal: Journal, report: ApplyReport) -> None:
         """Keep the report and forget the journal. Raises :class:`AgentError` if neither works.
 
         Either alone is enough for the next start to leave the proven state alone. The report goes
         first: whoever is killed in between finds a proven state.
         """
         store = self.host.store
-        problems = [
-            attempt(lambda: store.save_result(deployment_id, report)),
-            attempt(store.end),
-        ]
-        if all(problems):
-            raise AgentError(next(item for item in problems if item))
+        unsaved = attempt(lambda: store.save_result(journal.deployment_id, report))
+        if unsaved is None:
+            # While the journal still tells whose it is.
+            attempt(lambda: store.drop_way_back(journal))
+        unended = attempt(store.end)
+        if unsaved and unended:
+            raise AgentError(unsaved)
+        attempt(lambda: store.drop_way_back(journal))
         attempt(store.prune)
 
     def _begin_trial(self, journal: Journal, report: ApplyReport, seconds: int) -> ApplyReport:
@@ -363,6 +370,7 @@ class Applier:
         deadline = self.trials.begin(journal, seconds)
         report = replace(report, confirm_by=deadline.shown)
         self.host.store.save_result(journal.deployment_id, report)
+        attempt(lambda: self.host.store.drop_way_back(journal))
         attempt(self.host.store.end)
         attempt(self.host.store.prune)
         return report

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 
 from mailadmin.agent.config import DovecotPaths
-from mailadmin.agent.host.files import FileState, copy_folder, to_bytes
+from mailadmin.agent.host.files import FileState, copy_folder, put_staged, to_bytes
 from mailadmin.agent.host.programs import Finished, find_program, run
 from mailadmin.agent.protocol import AgentError
 from mailadmin.mailconf.dovecot_settings import DovecotSettings, read_settings
@@ -124,9 +124,7 @@ class DovecotHost:
         folder = self.paths.config_file.parent
         copy_folder(folder, staging)
         target = staging / self.paths.dropin.relative_to(folder)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.unlink(missing_ok=True)
-        target.write_bytes(to_bytes(dropin))
+        put_staged(target, to_bytes(dropin))
         config = staging / self.paths.config_file.name
         done = run([self._program("doveconf"), "-c", config, "-n", "-x"], hide=True)
         if not done.is_ok:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import os
 import secrets
@@ -10,13 +11,15 @@ import shutil
 import stat
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
 from mailadmin.agent.protocol import AgentError
 
 _UNFINISHED = ".mailadmin"
+# What a file system without hard links says, or one on which there are too many of this file.
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK})
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,25 +111,94 @@ def remove_file(was: FileState) -> None:
         raise file_error("file.unwritable", was.path, error) from None
 
 
+def keep_old(was: FileState) -> None:
+    """Keep a file under a second name, so that the way back takes no room on the disk.
+
+    Raises :class:`AgentError`. Where there are no hard links the way back writes the file anew.
+    """
+    if was.content is None:
+        return
+    _remove_leftovers(was.path)
+    try:
+        _old_name(was.path).hardlink_to(was.path)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise file_error("file.unwritable", was.path, error) from None
+
+
+def keep_old_link(link: Path) -> None:
+    """Keep where a link points now, for the same reason. Raises :class:`AgentError`."""
+    target = read_link(link)
+    if target is None:
+        return
+    try:
+        _old_name(link).unlink(missing_ok=True)
+        _old_name(link).symlink_to(target)
+    except OSError as error:
+        raise file_error("file.unwritable", link, error) from None
+
+
+def drop_old(path: Path) -> None:
+    """Forget what was kept of a file or a link, and what was left beside it unfinished."""
+    _remove_leftovers(path)
+
+
+def _old_name(path: Path) -> Path:
+    return path.with_name(f".{path.name}.old{_UNFINISHED}")
+
+
 def restore_file(was: FileState) -> bool:
     """Make the file what it was, byte for byte; returns whether anything had to be done.
 
     Raises :class:`AgentError`.
     """
-    _remove_leftovers(was.path)
     now = FileState.read(was.path)
-    if now == was or (now.content is None and was.content is None):
-        return False
-    if was.content is None:
-        remove_file(was)
-    else:
+    is_changed = now != was and not (now.content is None and was.content is None)
+    if is_changed:
+        _put_back(was)
+    _remove_leftovers(was.path)
+    return is_changed
+
+
+def _put_back(was: FileState) -> None:
+    if was.content is not None and not _is_kept(was):
         replace_file(was, was.content)
-    return True
+        return
+    try:
+        if was.content is None:
+            was.path.unlink(missing_ok=True)
+        else:
+            _old_name(was.path).rename(was.path)
+        sync_folder(was.path.parent)
+    except OSError as error:
+        raise file_error("file.unwritable", was.path, error) from None
+
+
+def _is_kept(was: FileState) -> bool:
+    """Tell whether the file is there under its second name, as it was."""
+    try:
+        kept = FileState.read(_old_name(was.path))
+    except AgentError:
+        return False
+    return replace(kept, path=was.path) == was
 
 
 def _remove_leftovers(path: Path) -> None:
     """Remove what an agent that was killed while it wrote has left beside the file."""
-    for leftover in path.parent.glob(f".{glob.escape(path.name)}.*{_UNFINISHED}"):
+    remove_matching(path.parent, f".{glob.escape(path.name)}.*{_UNFINISHED}")
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what an agent that was killed while it wrote has left in a folder of its own.
+
+    Such a file may hold a key, and nothing else would ever look for it.
+    """
+    remove_matching(folder, f".*{_UNFINISHED}")
+
+
+def remove_matching(folder: Path, pattern: str) -> None:
+    """Remove the files whose names match, as far as that is possible."""
+    for leftover in folder.glob(pattern):
         with contextlib.suppress(OSError):
             leftover.unlink()
 
@@ -157,6 +229,18 @@ def _name_special_files(folder: str, names: list[str]) -> list[str]:
     modes = ((name, (Path(folder) / name).lstat().st_mode) for name in names)
     kinds = (stat.S_ISREG, stat.S_ISDIR, stat.S_ISLNK)
     return [name for name, mode in modes if not any(is_kind(mode) for is_kind in kinds)]
+
+
+def put_staged(path: Path, content: bytes) -> None:
+    """Replace a file of a copy that a parser is asked about. Raises :class:`AgentError`."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # A link would lead out of the copy.
+        path.unlink(missing_ok=True)
+        path.write_bytes(content)
+        cool_down(path)
+    except OSError as error:
+        raise file_error("file.unwritable", path, error) from None
 
 
 def write_new(path: Path, content: bytes, *, mode: int = 0o600) -> None:
@@ -205,10 +289,12 @@ def read_link(link: Path) -> str | None:
 
 def switch_link(link: Path, target: str | None) -> None:
     """Point the link elsewhere in one step; None removes it. Raises :class:`AgentError`."""
-    temporary = link.with_name(f".{link.name}.{secrets.token_hex(4)}")
+    temporary = link.with_name(f".{link.name}.{secrets.token_hex(4)}{_UNFINISHED}")
     try:
         if target is None:
             link.unlink(missing_ok=True)
+        elif read_link(_old_name(link)) == target:
+            _old_name(link).rename(link)
         else:
             temporary.symlink_to(target)
             temporary.rename(link)

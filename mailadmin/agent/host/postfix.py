@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from mailadmin.agent.config import PostfixPaths
-from mailadmin.agent.host.files import FileState, cool_down, copy_folder, to_bytes
+from mailadmin.agent.host.files import FileState, copy_folder, put_staged, to_bytes
 from mailadmin.agent.host.programs import Finished, find_program, run
 from mailadmin.agent.protocol import AgentError
 from mailadmin.mailconf import main_cf
@@ -100,10 +100,7 @@ class PostfixHost:
         """
         copy_folder(self.paths.config_directory, staging)
         for name, text in (("main.cf", files.main_cf), ("master.cf", files.master_cf)):
-            target = staging / name
-            target.unlink(missing_ok=True)
-            target.write_bytes(to_bytes(text))
-            cool_down(target)
+            put_staged(staging / name, to_bytes(text))
         self.check_parameters(staging)
         known = self._warnings(self.paths.config_directory)
         parameters = main_cf.read_parameters(FileState.read(self.paths.main_cf).text)

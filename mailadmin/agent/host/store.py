@@ -28,11 +28,16 @@ from typing import Any, Self
 
 from mailadmin.agent.host.files import (
     FileState,
+    drop_old,
     file_error,
+    keep_old,
+    keep_old_link,
     make_folder,
     read_link,
+    remove_unfinished,
     restore_file,
     switch_link,
+    sync_folder,
     write_all,
     write_own,
 )
@@ -122,7 +127,7 @@ class Store:
         """Keep every other agent out of the folder. Raises :class:`AgentError` if one is in.
 
         A second agent would take the first one's apply for the remains of a dead one and undo it
-        under its hands.
+        under its hands. What a dead one has left unfinished goes.
         """
         path = self.folder / "lock"
         try:
@@ -135,6 +140,8 @@ class Store:
             os.close(descriptor)
             raise AgentError.because("agent.already_running", str(self.folder)) from None
         self._lock = descriptor
+        for folder in (self.folder, self._results, self._host_keys):
+            remove_unfinished(folder)
 
     def unlock(self) -> None:
         """Let another agent in."""
@@ -258,11 +265,26 @@ class Store:
             # Never guess: without the journal nobody knows what to put back.
             raise AgentError.because("agent.journal_unreadable", str(self._journal)) from None
 
+    def keep_way_back(self, journal: Journal) -> None:
+        """Keep what will be replaced where a rename brings it back, also on a disk that is full.
+
+        Raises :class:`AgentError`.
+        """
+        for file in journal.files:
+            keep_old(file)
+        keep_old_link(self.live)
+
+    def drop_way_back(self, journal: Journal) -> None:
+        """Forget it: what replaced it is proven."""
+        for path in (self.live, *(file.path for file in journal.files)):
+            drop_old(path)
+
     def undo_files(self, journal: Journal) -> None:
         """Make every touched file what it was, byte for byte. Raises :class:`AgentError`."""
         for file in journal.files:
             restore_file(file)
         self.switch_live(journal.live_before)
+        drop_old(self.live)
 
     def end(self) -> None:
         """Forget the journal: what it describes is proven, or undone. Raises AgentError."""
@@ -276,6 +298,15 @@ class Store:
         """Keep how a deployment ended. Raises :class:`AgentError`."""
         content = json.dumps(report.as_dict()).encode()
         write_own(self._results / f"{deployment_id}.json", content)
+
+    def drop_result(self, deployment_id: str) -> None:
+        """Forget how a deployment ended. Raises :class:`AgentError`."""
+        path = self._results / f"{deployment_id}.json"
+        try:
+            path.unlink(missing_ok=True)
+            sync_folder(self._results)
+        except OSError as error:
+            raise file_error("file.unwritable", path, error) from None
 
     def read_result(self, deployment_id: str) -> ApplyReport | None:
         """Return how a deployment ended, if it was ever asked for."""

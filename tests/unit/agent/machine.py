@@ -18,7 +18,7 @@ from mailadmin.agent.apply import Applier
 from mailadmin.agent.config import AgentConfig, PostfixPaths
 from mailadmin.agent.deadline import Clock
 from mailadmin.agent.host import Found, Host, Rendered
-from mailadmin.agent.host.files import FileState
+from mailadmin.agent.host.files import FileState, make_folder, put_staged
 from mailadmin.agent.host.scratch import ScratchServer
 from mailadmin.agent.host.store import Journal, Store
 from mailadmin.agent.host.trial import Trial, TrialFile
@@ -74,10 +74,6 @@ service managesieve-login {{{{
   }}}}
 }}}}
 """
-
-
-class KilledError(BaseException):
-    """The agent is gone, as by SIGKILL: no ``except Exception`` may see it."""
 
 
 @dataclass
@@ -241,14 +237,14 @@ class FakePostfix(FakeDaemon):
 
     def check(self, files: PostfixFiles, staging: Path) -> None:
         self.machine.faults.hit("postfix.check")
-        staging.mkdir()
+        make_folder(staging)
 
     def check_parameters(self) -> None:
         self.machine.faults.hit("postfix.check_parameters")
 
     def compile_map(self, source: Path, map_type: str) -> None:
         self.machine.faults.hit("postfix.compile_map")
-        source.with_name(f"{source.name}.db").write_bytes(b"compiled")
+        put_staged(source.with_name(f"{source.name}.db"), b"compiled")
 
 
 class FakeDovecot(FakeDaemon):
@@ -276,7 +272,7 @@ class FakeDovecot(FakeDaemon):
 
     def check(self, dropin: str, staging: Path) -> None:
         self.machine.faults.hit("dovecot.check")
-        staging.mkdir()
+        make_folder(staging)
 
     def reread(self) -> None:
         self.machine.faults.hit("dovecot.reread")

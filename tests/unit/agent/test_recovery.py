@@ -12,8 +12,9 @@ import mailadmin.agent.host as host_module
 from mailadmin.agent.protocol import AgentError, ApplyReport, Outcome
 from mailadmin.mailconf.services import Daemon
 from mailadmin.mailconf.state import DesiredState
+from tests.file_calls import KilledError
 from tests.states import make_material, with_default, with_open
-from tests.unit.agent.machine import KilledError, Machine
+from tests.unit.agent.machine import Machine
 
 
 @pytest.fixture

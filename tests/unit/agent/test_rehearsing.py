@@ -14,8 +14,9 @@ from mailadmin.mailconf.proof import Expectation, Seen
 from mailadmin.mailconf.services import Daemon
 from mailadmin.mailconf.state import CertificateMaterial, DesiredState
 from mailadmin.pki.problems import Problem
+from tests.file_calls import KilledError
 from tests.states import make_material
-from tests.unit.agent.machine import KilledError, Machine
+from tests.unit.agent.machine import Machine
 
 NAME = "mail.example.test"
 

@@ -197,3 +197,14 @@ def test_the_lock_of_a_killed_agent_does_not_stay(store: Store) -> None:
     assert done.returncode == -9
     store.lock()
     store.unlock()
+
+
+def test_what_a_killed_agent_left_unfinished_is_removed_when_the_next_starts(store: Store) -> None:
+    left = store.folder / "host-keys" / ".abc.pem.0a1b2c3d.mailadmin"
+    left.write_text("half a key")
+    kept = store.folder / "host-keys" / "abc.pem"
+    kept.write_text("a key")
+    store.lock()
+    store.unlock()
+    assert not left.exists()
+    assert kept.exists()

@@ -10,8 +10,9 @@ from mailadmin.agent.protocol import AgentError, ApplyReport, Outcome
 from mailadmin.agent.trials import DECLINED, NOT_CONFIRMED
 from mailadmin.mailconf.services import Daemon
 from mailadmin.mailconf.state import DesiredState
+from tests.file_calls import KilledError
 from tests.states import make_material, with_default, with_open
-from tests.unit.agent.machine import KilledError, Machine
+from tests.unit.agent.machine import Machine
 
 Picture = tuple[Any, ...]
 
