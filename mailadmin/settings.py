@@ -119,6 +119,8 @@ ACME_HTTP_PORT = int(os.environ.get("MAILADMIN_ACME_HTTP_PORT", "80"))
 IS_PRIVATE_ACME_ALLOWED = _is_on("MAILADMIN_ACME_PRIVATE")
 
 AGENT_SOCKET = Path(os.environ.get("MAILADMIN_AGENT_SOCKET", paths.agent_socket(RUN_DIR)))
+# Seconds between two deployments; what is asked for meanwhile joins the one that waits.
+APPLY_SPACING = float(os.environ.get("MAILADMIN_APPLY_SPACING", "5"))
 # How often beat asks the agent to look at every port, in seconds.
 PROBE_INTERVAL = int(os.environ.get("MAILADMIN_PROBE_INTERVAL", "300"))
 # How long looks at the ports are kept.

@@ -24,6 +24,8 @@ del os.environ["DATABASE_URL"]
 # Not what `badkeys --update-bl` fetched for who runs the tests.
 KNOWN_KEYS_FILES = KNOWN_KEYS_FILES[:1]  # noqa: F405
 
+# Deployments of a test follow each other at once; where the distance matters, a test sets it.
+APPLY_SPACING = 0.0
 DEBUG = False
 ALLOWED_HOSTS = ["testserver", "localhost", "127.0.0.1"]
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -45,6 +45,7 @@ VERBS: dict[str, Promise] = {
     "change.undone": _("undid a pending change of"),
     "changes.discarded": _("discarded the pending changes of"),
     "deployment.requested": _("asked to apply"),
+    "deployment.joined": _("added changes to the waiting"),
     "deployment.succeeded": _("applied and proved"),
     "deployment.rolled_back": _("took back"),
     "deployment.confirmed": _("confirmed"),

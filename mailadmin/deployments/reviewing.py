@@ -10,6 +10,7 @@ from typing import Any
 from mailadmin.deployments import selectors
 from mailadmin.deployments.drift import Upgrade, open_upgrade, overwritten_pieces
 from mailadmin.deployments.foresight import is_worth_asking
+from mailadmin.deployments.joining import find_joinable
 from mailadmin.deployments.models import Deployment, Foresight, Plan
 from mailadmin.listeners.selectors import applied_state, changes_between, desired_state
 from mailadmin.mailconf.maillog.foresight import is_anything_taken
@@ -42,6 +43,8 @@ class Review:
     problems: tuple[Problem, ...]
     plan: Plan | None
     under_way: Deployment | None
+    # One that has not begun: what is applied now becomes part of it.
+    joined: Deployment | None
     # What is on the host, and is taken back unless it is confirmed.
     awaiting: Deployment | None
     is_anything_applied: bool
@@ -159,6 +162,7 @@ def read_review(server: MailServer, now: datetime) -> Review:
     """Read and judge everything; costs the same however many changes there are."""
     desired, applied = desired_state(server), applied_state(server)
     plan = selectors.latest_plan(server, desired.digest)
+    joined = find_joinable(server, desired.digest)
     planned = plan.problems if plan and plan.status == Plan.Status.READY else []
     found = (*check_state(desired, now), *map(Problem.from_dict, planned))
     return Review(
@@ -167,7 +171,8 @@ def read_review(server: MailServer, now: datetime) -> Review:
         changes=changes_between(applied, desired),
         problems=_worst_first(found),
         plan=plan,
-        under_way=selectors.unfinished_deployment(server),
+        under_way=None if joined else selectors.unfinished_deployment(server),
+        joined=joined,
         awaiting=selectors.awaiting_deployment(server),
         is_anything_applied=applied is not None,
         is_taken_over=selectors.has_ever_written(server),

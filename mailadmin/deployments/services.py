@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 from django.utils import timezone
@@ -19,6 +20,7 @@ from mailadmin.certificates.services import register_found_certificate
 from mailadmin.deployments import selectors, tasks
 from mailadmin.deployments.baseline import next_number, record_baseline
 from mailadmin.deployments.drift import overwritten_pieces
+from mailadmin.deployments.joining import find_joinable, join
 from mailadmin.deployments.models import Deployment, Plan, ProbeRun
 from mailadmin.deployments.runner import HostReport, look_at_host
 from mailadmin.deployments.runner.swapping import Swap, swapped_state
@@ -71,7 +73,7 @@ def request_deployment(
     ``may_overwrite``: somebody saw which hand edits the plan overwrites, and said yes. Raises
     :class:`ChangeRefusedError` without that where there are any; when the plan is not ready,
     forbids applying, or is no longer what is wanted; and while another deployment is under way or
-    waits to be confirmed. The refusal is recorded.
+    waits to be confirmed. The refusal is recorded. One that has not begun is joined and returned.
     """
     try:
         return _queue_deployment(
@@ -105,6 +107,61 @@ def _queue_deployment(
     state = desired_state(server)
     if state.digest != plan.state_digest:
         raise ChangeRefusedError(Problem("plan.outdated"))
+    wanted = {
+        "restores": selectors.restored_deployment(server, state),
+        "state_digest": state.digest,
+        "state": state.as_dict(),
+        "changes": [change.as_dict() for change in pending_changes(server)],
+    }
+    waiting = find_joinable(server, state.digest)
+    if waiting and selectors.latest_plan(server, state.digest) != plan:
+        # The agent would refuse it, and with it what the other has reviewed.
+        raise ChangeRefusedError(Problem("plan.outdated"))
+    if waiting and _join(actor, waiting, plan, wanted, reason, confirm_minutes):
+        return waiting
+    _refuse_unless_free(server)
+    deployment = Deployment.objects.create(
+        server=server,
+        number=next_number(server),
+        kind=Deployment.Kind.APPLY,
+        confirm_minutes=confirm_minutes,
+        plan=plan,
+        plan_digest=plan.digest,
+        files=plan.files,
+        requested_by=actor.name,
+        actor=asdict(actor),
+        reason=reason[:300],
+        request_id=actor.request_id,
+        **wanted,
+    )
+    _record_deployment(actor, deployment, "deployment.requested")
+    transaction.on_commit(lambda: tasks.send(tasks.run_deployment, deployment.pk))
+    return deployment
+
+
+def _join(
+    actor: Actor,
+    waiting: Deployment,
+    plan: Plan,
+    wanted: dict[str, Any],
+    reason: str,
+    confirm_minutes: int | None,
+) -> bool:
+    is_joined = join(
+        actor=actor,
+        waiting=waiting,
+        plan=plan,
+        wanted=wanted,
+        reason=reason,
+        confirm_minutes=confirm_minutes,
+    )
+    if is_joined:
+        waiting.refresh_from_db()
+        _record_deployment(actor, waiting, "deployment.joined")
+    return is_joined
+
+
+def _refuse_unless_free(server: MailServer) -> None:
     under_way = selectors.unfinished_deployment(server)
     if under_way:
         raise ChangeRefusedError(
@@ -113,26 +170,6 @@ def _queue_deployment(
     awaiting = selectors.awaiting_deployment(server)
     if awaiting:
         raise ChangeRefusedError(Problem("deployment.awaiting", params={"number": awaiting.number}))
-    deployment = Deployment.objects.create(
-        server=server,
-        number=next_number(server),
-        kind=Deployment.Kind.APPLY,
-        confirm_minutes=confirm_minutes,
-        restores=selectors.restored_deployment(server, state),
-        plan=plan,
-        plan_digest=plan.digest,
-        state_digest=state.digest,
-        state=state.as_dict(),
-        changes=[change.as_dict() for change in pending_changes(server)],
-        files=plan.files,
-        requested_by=actor.name,
-        actor=asdict(actor),
-        reason=reason[:300],
-        request_id=actor.request_id,
-    )
-    _record_deployment(actor, deployment, "deployment.requested")
-    transaction.on_commit(lambda: tasks.send(tasks.run_deployment, deployment.pk))
-    return deployment
 
 
 @transaction.atomic

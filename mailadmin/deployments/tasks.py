@@ -57,11 +57,18 @@ def foresee(foresight_id: int) -> None:
 
 @shared_task
 def run_deployment(deployment_id: int) -> None:
-    """Run a deployment if it is its turn; when it is over, the next has its turn."""
+    """Run a deployment if it is its turn; when it is over, the next has its turn.
+
+    One that is held back because another ended just now comes back when it may begin.
+    """
     with request_id_set(_request_id(Deployment, deployment_id)):
         deployment = runner.run_deployment(deployment_id)
     if deployment is not None:
         _send_next(deployment.server)
+        return
+    pause = runner.seconds_to_wait(deployment_id)
+    if pause:
+        send(run_deployment, deployment_id, countdown=pause)
 
 
 @shared_task

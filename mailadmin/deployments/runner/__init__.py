@@ -1,6 +1,6 @@
 """What the workers do: the only code of the panel that speaks to the agent."""
 
-from mailadmin.deployments.runner.applying import run_deployment
+from mailadmin.deployments.runner.applying import run_deployment, seconds_to_wait
 from mailadmin.deployments.runner.challenges import (
     HostWay,
     find_host_way,
@@ -25,6 +25,7 @@ __all__ = [
     "run_foresight",
     "run_plan",
     "run_probe",
+    "seconds_to_wait",
     "settle_deployment",
     "withdraw_challenge",
 ]

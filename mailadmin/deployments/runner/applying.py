@@ -12,7 +12,9 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any, TypeVar
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import Max
 from django.utils import timezone
 
 from mailadmin.agent.protocol import AgentError, ApplyReport, Outcome, StepEvent
@@ -80,7 +82,7 @@ def _claim(deployment_id: int) -> bool:
     """Turn queued into running by compare-and-set. A row that runs already is followed too."""
     now = timezone.now()
     queued = Deployment.objects.filter(pk=deployment_id, status=Deployment.Status.QUEUED)
-    if _must_wait(deployment_id):
+    if _must_wait(deployment_id) or seconds_to_wait(deployment_id):
         return False
     try:
         with transaction.atomic():
@@ -89,6 +91,24 @@ def _claim(deployment_id: int) -> bool:
         # The constraint of one running deployment per server.
         return False
     return True
+
+
+def seconds_to_wait(deployment_id: int) -> float:
+    """Return for how long one that waits is held back, because another ended just now.
+
+    Closer reloads starve Postfix. The agent sees to that too; but what is still in the queue can be
+    joined by what somebody else asks for meanwhile.
+    """
+    waiting = Deployment.objects.filter(pk=deployment_id, status=Deployment.Status.QUEUED).first()
+    if waiting is None:
+        return 0.0
+    ended = waiting.server.deployments.exclude(kind=Deployment.Kind.BASELINE)
+    last = ended.exclude(finished_at=None).aggregate(last=Max("finished_at"))["last"]
+    if last is None:
+        return 0.0
+    passed = (timezone.now() - last).total_seconds()
+    # A clock that was set back must not hold anything for longer than the distance itself.
+    return max(0.0, settings.APPLY_SPACING - passed) if passed >= 0 else 0.0
 
 
 def _is_another_awaiting(deployment_id: int) -> bool:

@@ -26,7 +26,8 @@ _FAMILIES = "agent|plan|deployment|material|port|daemon|postfix|dovecot|file|pro
 _FAMILIES += "|http01|rehearsal|confirm|drift|usage|firewall|fail2ban|adopting|found|kept"
 # What looks like a code and is a verb of the audit log, a task, or a file name.
 _OTHERS = {
-    "deployment.requested", "deployment.succeeded", "deployment.rolled_back", "deployment.failed",
+    "deployment.requested", "deployment.joined", "deployment.succeeded", "deployment.rolled_back",
+    "deployment.failed",
     "deployment.refused", "deployment.confirmed", "drift.found", "drift.taken_over", "drift.left",
     "deployments.tasks",
     # What people would notice: those sentences are tried in test_foreseeing.

@@ -145,6 +145,18 @@ def test_a_second_deployment_is_refused_while_the_first_is_under_way(
     assert Deployment.objects.count() == 1
 
 
+def test_one_that_waits_is_told_and_joined(changed: MailServer, operator_page: Client) -> None:
+    first = make_deployment(changed, status=Deployment.Status.QUEUED, state_digest="e" * 64)
+    plan = make_plan(changed)
+    page = operator_page.get(REVIEW).content.decode()
+    assert f"Deployment #{first.number}, asked for by" in page
+    assert "both are put in place as one deployment" in page
+    answer = _press_apply(operator_page, plan)
+    assert answer.headers["Location"] == first.get_absolute_url()
+    joined = Deployment.objects.get()
+    assert (joined.plan, joined.plan_digest) == (plan, plan.digest)
+
+
 @pytest.mark.parametrize("address", [APPLY, DISCARD, "/deployments/review/plan/"])
 def test_a_viewer_may_send_nothing(changed: MailServer, client_of: ClientOf, address: str) -> None:
     plan = make_plan(changed)
