@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
 from django.db import transaction
 
 from mailadmin.acme.models import DnsAccess
-from mailadmin.acme.sealing import seal_secret
+from mailadmin.acme.sealing import open_secret, seal_secret
 from mailadmin.audit.actors import Actor
 from mailadmin.audit.services import record_event
 from mailadmin.pki.problems import Problem
@@ -37,14 +38,17 @@ def add_access(
 def change_access(
     *, actor: Actor, access: DnsAccess, title: str, settings: Mapping[str, Any], secret: str = ""
 ) -> DnsAccess:
-    """Change an access; an empty ``secret`` leaves the secret as it is."""
+    """Change an access; an empty ``secret`` leaves the secret as it is.
+
+    Of a provider's secret options those that are not given stay. Raises ``CustodyProblem``.
+    """
     row = DnsAccess.objects.select_for_update().get(pk=access.pk)
     if DnsAccess.objects.filter(title=title).exclude(pk=row.pk).exists():
         raise ChangeRefusedError(Problem("acme.title_taken", params={"title": title}))
     before, old = snapshot(row), row.secret
     row.title, row.settings = title, dict(settings)
     if secret:
-        row.secret = seal_secret(secret)
+        row.secret = seal_secret(_with_kept_options(row, secret))
     row.save()
     if secret and old is not None:
         old.delete()
@@ -52,6 +56,12 @@ def change_access(
     if before != after:
         _record(actor, "dns_access.changed", row, before=before, after=after)
     return row
+
+
+def _with_kept_options(row: DnsAccess, secret: str) -> str:
+    if row.kind != DnsAccess.Kind.LEXICON or row.secret is None:
+        return secret
+    return json.dumps({**json.loads(open_secret(row.secret)), **json.loads(secret)})
 
 
 @transaction.atomic

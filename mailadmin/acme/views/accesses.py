@@ -62,12 +62,18 @@ class ChangeView(ChangeRequiredMixin, View):
     def get(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Show what is kept, but for the secret."""
         access = get_object_or_404(DnsAccess, pk=pk)
-        return _ask(request, open_form(access.kind, row=access), access)
+        try:
+            return _ask(request, open_form(access.kind, row=access), access)
+        except DnsFailure as failure:
+            return _give_way(request, failure)
 
     def post(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Keep the change."""
         access = get_object_or_404(DnsAccess, pk=pk)
-        form = open_form(access.kind, submitted=request.POST, row=access)
+        try:
+            form = open_form(access.kind, submitted=request.POST, row=access)
+        except DnsFailure as failure:
+            return _give_way(request, failure)
         if not form.is_valid():
             return _ask(request, form, access)
         try:
@@ -111,6 +117,12 @@ def _open(kind: str, provider: str, request: HttpRequest | None = None) -> Acces
         return open_form(kind, submitted=request.POST if request else None, provider=provider)
     except DnsFailure as failure:
         raise Http404(say(failure.problem)) from None
+
+
+def _give_way(request: HttpRequest, failure: DnsFailure) -> HttpResponse:
+    """Say that an access cannot be changed: its provider is not installed any more."""
+    messages.error(request, say(failure.problem))
+    return redirect("acme:accesses")
 
 
 def _ask(request: HttpRequest, form: AccessForm, access: DnsAccess | None = None) -> HttpResponse:

@@ -249,6 +249,31 @@ def test_a_provider_is_chosen_and_kept(client: Client) -> None:
     assert client.post(address, answers).status_code == 200  # the title is taken
 
 
+def test_of_several_secrets_of_a_provider_those_left_empty_stay(client: Client) -> None:
+    address = "/renewals/dns/add/lexicon/?provider=ovh"
+    names = ("auth_application_key", "auth_application_secret", "auth_consumer_key")
+    first = {name: f"first-{name}" for name in names}
+    client.post(address, {"title": "OVH"} | {f"option_{name}": first[name] for name in names})
+    row = DnsAccess.objects.get()
+    change = reverse("acme:access_change", args=[row.pk])
+    client.post(change, {"title": "OVH", "option_auth_consumer_key": "second"})
+    row.refresh_from_db()
+    assert row.secret is not None
+    kept = json.loads(open_secret(row.secret))
+    assert kept == first | {"auth_consumer_key": "second"}
+
+
+@pytest.mark.parametrize("verb", ["get", "post"])
+def test_an_access_whose_provider_is_gone_says_so(verb: str, client: Client) -> None:
+    row = DnsAccess.objects.create(
+        title="Old", kind="lexicon", settings={"provider": "gone", "options": {}}, created_by="ada"
+    )
+    address = reverse("acme:access_change", args=[row.pk])
+    response = getattr(client, verb)(address, follow=True)
+    assert response.redirect_chain[-1][0] == "/renewals/dns/"
+    assert 'class="note note-error"' in page(response)
+
+
 @pytest.mark.parametrize("address", ["made-up/", "lexicon/?provider=made-up"])
 def test_kinds_and_providers_that_there_are_not_are_not_found(address: str, client: Client) -> None:
     assert client.get(f"/renewals/dns/add/{address}").status_code == 404
