@@ -14,9 +14,10 @@ from django.utils import timezone
 from mailadmin.acme import runner
 from mailadmin.acme.client import AcmeFailure, Authority
 from mailadmin.acme.models import AcmeAccount, AcmeCertificate, AcmeOrder
-from mailadmin.acme.runner import accounts
+from mailadmin.acme.runner import accounts, preflighting
 from mailadmin.acme.runner.accounts import connect
 from mailadmin.acme.services.accounts import change_contact, deactivate_account, roll_key
+from mailadmin.acme.services.orders import request_order
 from mailadmin.audit.models import AuditEvent
 from mailadmin.certificates.custody import seal_key
 from mailadmin.certificates.models import PrivateKey
@@ -314,6 +315,38 @@ def test_the_window_is_asked_for_and_the_moment_is_picked_once(
         assert wire.orders_made == 2
         wanted.refresh_from_db()
         assert wanted.renewal_info == {}
+
+
+def test_whoever_asks_for_a_renewal_it_tells_what_it_replaces_and_costs_no_budget(
+    newer: RunningAuthority, wire: Wire
+) -> None:
+    account = run_errand(make_account(newer))
+    with answering(newer):
+        wanted = issued(account)
+        first = AcmeOrder.objects.get()
+        second = request_order(actor=make_actor(), acme_certificate=wanted, trigger="forced")
+        assert first.replaces_id == ""
+        assert second.replaces_id
+        assert work(second).status == Status.ISSUED
+    wanted.refresh_from_db()
+    # As if it was Let's Encrypt's, of whom the limits are known.
+    known = "https://acme-v02.api.letsencrypt.org/directory"
+    AcmeAccount.objects.update(directory_url=known)
+    for _ in range(6):
+        AcmeOrder.objects.create(
+            acme_certificate=wanted,
+            account=account,
+            trigger="forced",
+            names=wanted.names,
+            status=Status.PROVEN,
+            issued_at=timezone.now(),
+        )
+    wanted.account.refresh_from_db()
+    assert preflighting._limit_problems(wanted) == []
+    AcmeAccount.objects.update(about={})
+    wanted.account.refresh_from_db()
+    (problem,) = preflighting._limit_problems(wanted)
+    assert problem.code == "acme.budget_same_names"
 
 
 def test_what_an_authority_does_not_know_any_more_is_renewed_all_the_same(

@@ -10,6 +10,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from mailadmin.acme.models import AcmeAccount, AcmeCertificate, AcmeOrder
+from mailadmin.acme.runner.replacing import replaced_id
 from mailadmin.audit.actors import Actor
 from mailadmin.audit.services import record_event
 
@@ -24,9 +25,12 @@ def insert_order(
     trigger: AcmeOrder.Trigger,
     names: Sequence[str],
     followed_by: str = "",
-    replaces_id: str = "",
 ) -> AcmeOrder | None:
-    """Store an order for a worker to take, with its audit event; ``None`` if one is under way."""
+    """Store an order for a worker to take, with its audit event; ``None`` if one is under way.
+
+    Whoever asks for it, a renewal tells what it replaces: limits do not count it then.
+    """
+    is_rehearsal = trigger == AcmeOrder.Trigger.REHEARSAL
     try:
         with transaction.atomic():
             row = AcmeOrder.objects.create(
@@ -36,7 +40,7 @@ def insert_order(
                 followed_by=followed_by,
                 names=list(names),
                 profile=acme_certificate.profile,
-                replaces_id=replaces_id,
+                replaces_id="" if is_rehearsal else replaced_id(acme_certificate, account),
                 previous=acme_certificate.certificate,
                 requested_by=actor.name,
                 actor=asdict(actor),

@@ -11,6 +11,7 @@ from django.utils import timezone
 from mailadmin.acme import preflight
 from mailadmin.acme.models import AcmeCertificate, AcmeOrder, AcmePreflight
 from mailadmin.acme.runner.inserting import insert_order
+from mailadmin.acme.runner.replacing import replaced_id
 from mailadmin.acme.selectors import read_spent
 from mailadmin.audit.actors import Actor
 from mailadmin.issuance.budgets import budget_problems, judge_budget
@@ -67,7 +68,14 @@ def _limit_problems(wanted: AcmeCertificate) -> list[Problem]:
     """Return which limits of the authority are used up, as counted here."""
     now = timezone.now()
     spent = read_spent(wanted.account, now)
-    return budget_problems(judge_budget(wanted.account.directory_url, spent, wanted.names, now))
+    budgets = judge_budget(
+        wanted.account.directory_url,
+        spent,
+        wanted.names,
+        now,
+        is_replacing=bool(replaced_id(wanted, wanted.account)),
+    )
+    return budget_problems(budgets)
 
 
 def _order(row: AcmePreflight) -> AcmeOrder | None:

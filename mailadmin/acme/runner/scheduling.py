@@ -14,6 +14,7 @@ from mailadmin.acme.runner.accounts import connect
 from mailadmin.acme.runner.closing import draw
 from mailadmin.acme.runner.events import tell, tell_of
 from mailadmin.acme.runner.inserting import insert_order
+from mailadmin.acme.runner.replacing import issuing_account
 from mailadmin.audit.actors import Actor
 from mailadmin.certificates.master_key import CustodyProblem
 from mailadmin.issuance.renewal_info import (
@@ -59,7 +60,6 @@ def _order(wanted: AcmeCertificate) -> AcmeOrder | None:
             account=account,
             trigger=_trigger(wanted),
             names=_choose_names(wanted),
-            replaces_id=_replaces_id(wanted, account),
         )
         if row is not None:
             _tell_left_out(row)
@@ -109,7 +109,7 @@ def _ask(wanted: AcmeCertificate, now: datetime) -> None:
         return
     leaf = read_certificate(certificate.leaf_pem.encode())
     identifier = renewal_id(leaf)
-    with connect(_issuing_account(wanted)) as authority:
+    with connect(issuing_account(wanted)) as authority:
         if not identifier or not authority.directory().has_renewal_info:
             _keep(wanted, {"ask_again_at": next_look_at(now, None).isoformat()})
             return
@@ -200,20 +200,3 @@ def _trigger(wanted: AcmeCertificate) -> AcmeOrder.Trigger:
     if wanted.certificate_id is None:
         return Trigger.FIRST
     return Trigger.RENEWAL_INFO if wanted.renewal_info.get("picked_at") else Trigger.DUE
-
-
-def _issuing_account(wanted: AcmeCertificate) -> AcmeAccount:
-    """Return the account that the newest certificate was had with: the fallback's, perhaps."""
-    rows = wanted.orders.filter(certificate=wanted.certificate_id).exclude(certificate=None)
-    order = rows.select_related("account__private_key").first()
-    return order.account if order is not None else wanted.account
-
-
-def _replaces_id(wanted: AcmeCertificate, account: AcmeAccount) -> str:
-    """Return what the authority calls the old one, if it offers renewal information."""
-    if wanted.certificate is None or not account.about.get("has_renewal_info"):
-        return ""
-    if _issuing_account(wanted).directory_url != account.directory_url:
-        # Another authority's certificate: it would refuse the order for naming it.
-        return ""
-    return renewal_id(read_certificate(wanted.certificate.leaf_pem.encode()))
