@@ -14,7 +14,7 @@ from mailadmin.acme.sentences import say, say_code
 from mailadmin.acme.sentences.words import say_profile
 from mailadmin.acme.terms import Terms
 from mailadmin.certificates.forms.names import KeyKindField, NamesField
-from mailadmin.issuance.challenges import allowed_challenges
+from mailadmin.issuance.challenges import TLS_ALPN_NOT_OFFERED, allowed_challenges
 from mailadmin.issuance.directories import KNOWN_AUTHORITIES, KnownAuthority, find_known
 from mailadmin.issuance.names import names_problems
 from mailadmin.issuance.profiles import profile_problems
@@ -165,6 +165,7 @@ class AcmeCertificateForm(forms.Form):
         self._choices("account", [*opened, *fresh])
         self._profiles = _profile_choices(self._accounts.values(), row)
         self._choices("profile", self._profiles)
+        self.fields["challenge"].help_text = say(TLS_ALPN_NOT_OFFERED)
         fallback = self.fields["fallback_account"]
         if isinstance(fallback, forms.ModelChoiceField):
             fallback.queryset = AcmeAccount.objects.filter(

@@ -165,6 +165,10 @@ def test_a_profile_of_another_authority_is_refused(client: Client) -> None:
     assert "does not offer the profile shortlived, but these: classic" in page(response)
 
 
+def test_it_is_said_why_there_is_no_tls_alpn(client: Client) -> None:
+    assert "The ports of a mail server are others" in page(client.get(ADD))
+
+
 def test_without_profiles_none_is_asked_for(client: Client) -> None:
     make_account()
     assert "(profile)" not in page(client.get(ADD))
