@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import Count, F, Prefetch, Q, QuerySet
+from django.db.models import Count, F, Max, Prefetch, Q, QuerySet
 
 from mailadmin.acme.models import (
     AcmeAccount,
@@ -159,9 +159,10 @@ def last_proofs(wanted: AcmeCertificate) -> list[tuple[str, AcmeAuthorization | 
     rows = AcmeAuthorization.objects.filter(order__acme_certificate=wanted).exclude(
         order__trigger=AcmeOrder.Trigger.REHEARSAL
     )
-    newest: dict[str, AcmeAuthorization] = {}
-    for row in rows.select_related("order").order_by("pk"):
-        newest[row.identifier] = row
+    # Of years of renewals, only the last of each name is read.
+    last = rows.order_by().values("name", "is_wildcard").annotate(last=Max("pk"))
+    kept = AcmeAuthorization.objects.filter(pk__in=[row["last"] for row in last])
+    newest = {row.identifier: row for row in kept.select_related("order")}
     return [(name, newest.get(name)) for name in wanted.names]
 
 
