@@ -127,11 +127,6 @@ def renewals_by_certificate() -> dict[int, AcmeCertificate]:
     return found | newest
 
 
-def newest_order(wanted: AcmeCertificate) -> AcmeOrder | None:
-    """Return the newest attempt."""
-    return wanted.orders.select_related("account", "deployment", "certificate").first()
-
-
 def list_orders() -> QuerySet[AcmeOrder]:
     """Return the orders with what their page shows."""
     return AcmeOrder.objects.select_related(

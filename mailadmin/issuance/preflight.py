@@ -173,14 +173,6 @@ def judge_name(
     )
 
 
-def split_names(
-    judged: Mapping[str, Sequence[Problem]],
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the names that can be issued now and those that cannot, each in the order given."""
-    ready = tuple(name for name, problems in judged.items() if not has_errors(problems))
-    return ready, tuple(name for name in judged if name not in ready)
-
-
 def _judge_http(facts: NameFacts, *, is_private_allowed: bool) -> Iterator[Problem]:
     if not parse_address(facts.name):
         trouble = list(_judge_lookups(facts))

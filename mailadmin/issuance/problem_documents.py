@@ -111,11 +111,6 @@ def explain(
     return _explain_one(document, name, retry_at)
 
 
-def explain_each(document: Mapping[str, object]) -> tuple[Problem, ...]:
-    """Return what each subproblem says of its own name; empty if there are none."""
-    return tuple(_explain_one(each, "", None) for each in _read_subproblems(document))
-
-
 def read_kind(document: Mapping[str, object]) -> str:
     """Return the type without its prefix, such as ``rateLimited``; empty if there is none."""
     return clean_words(document.get("type"), len(PREFIX) + _MAX_KIND).removeprefix(PREFIX)

@@ -73,10 +73,5 @@ def next_look_at(now: datetime, retry_after: float | None) -> datetime:
     return now + clamp_retry_after(retry_after)
 
 
-def should_ask(now: datetime, not_after: datetime, *, is_replaced: bool) -> bool:
-    """Tell whether there is anything to ask: not once it expired or was replaced (4.3.3)."""
-    return now < not_after and not is_replaced
-
-
 def _base64url(octets: bytes) -> str:
     return urlsafe_b64encode(octets).rstrip(b"=").decode("ascii")

@@ -40,11 +40,6 @@ class RecordPlace:
     aliases: tuple[str, ...]
     zone: Zone
 
-    @property
-    def is_delegated(self) -> bool:
-        """Tell whether a CNAME leads elsewhere."""
-        return bool(self.aliases)
-
 
 def find_record(name: str, resolver: Resolver | None = None) -> RecordPlace:
     """Return where the record that is asked for by this name really is.

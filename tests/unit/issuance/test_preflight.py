@@ -15,7 +15,6 @@ from mailadmin.issuance.preflight import (
     PathAnswer,
     RecordFacts,
     judge_name,
-    split_names,
 )
 from mailadmin.pki.problems import Problem, Severity
 
@@ -194,9 +193,3 @@ def test_what_kept_the_record_from_being_found_keeps_its_own_subject() -> None:
 def test_wrong_signatures_keep_any_record_from_being_seen() -> None:
     facts = over_dns(RecordFacts(NAME, "x.b.org", "b.org"), Dnssec.BOGUS)
     assert codes(judge(facts)) == ["acme.dns_bogus"]
-
-
-def test_names_that_can_be_issued_now_are_told_from_the_others() -> None:
-    warning, error = Problem("acme.x", Severity.WARNING), Problem("acme.y")
-    judged = {"a.example.org": [warning], "b.example.org": [warning, error], "c.example.org": []}
-    assert split_names(judged) == (("a.example.org", "c.example.org"), ("b.example.org",))

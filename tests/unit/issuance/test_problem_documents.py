@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailadmin.issuance.problem_documents import PREFIX, explain, explain_each, read_kind
+from mailadmin.issuance.problem_documents import PREFIX, explain, read_kind
 from mailadmin.pki.problems import Severity
 
 UNPAUSE = "https://portal.letsencrypt.org/sfe/v1/unpause?jwt=eyJhbGciOiJIUzI1NiJ9.e30.c2ln"
@@ -136,10 +136,6 @@ def test_several_subproblems_name_all_that_are_to_blame() -> None:
     assert problem.params["names"] == "a.example.org, b.example.org"
     assert problem.params["count"] == 2
     assert problem.params["words"] == "first second"
-    assert [each.code for each in explain_each({"subproblems": inner})] == [
-        "acme.refused_by_caa",
-        "acme.dns_not_answered",
-    ]
 
 
 def test_several_rejected_names_are_told_apart_from_other_trouble() -> None:
@@ -159,7 +155,6 @@ def test_subproblems_without_names_and_words_leave_those_of_the_whole() -> None:
 @pytest.mark.parametrize("inner", ["text", None, 3, {"a": 1}, ["text", 3]])
 def test_subproblems_of_another_shape_are_passed_over(inner: object) -> None:
     assert explain(document("caa", subproblems=inner)).code == "acme.refused_by_caa"
-    assert explain_each({"subproblems": inner}) == ()
 
 
 def test_words_are_cut_and_made_printable() -> None:

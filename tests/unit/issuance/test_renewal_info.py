@@ -17,7 +17,6 @@ from mailadmin.issuance.renewal_info import (
     next_look_at,
     pick_moment,
     renewal_id,
-    should_ask,
 )
 from mailadmin.pki.certificate import read_certificate
 from tests.throwaway_pki import ThrowawayCa
@@ -110,9 +109,3 @@ def test_retry_after_is_clamped(seconds: float | None, expected: timedelta) -> N
 @given(st.none() | st.floats())
 def test_a_look_is_never_sooner_or_later_than_the_limits(seconds: float | None) -> None:
     assert timedelta(minutes=1) <= next_look_at(NOW, seconds) - NOW <= DAY
-
-
-def test_nobody_is_asked_about_an_expired_or_replaced_certificate() -> None:
-    assert should_ask(NOW, NOW + DAY, is_replaced=False)
-    assert not should_ask(NOW, NOW + DAY, is_replaced=True)
-    assert not should_ask(NOW, NOW, is_replaced=False)
