@@ -585,7 +585,7 @@ def test_the_key_is_of_the_kind_that_is_wanted(
     assert key.key_size == int(kind[-4:].lstrip("p").lstrip("-p"))
 
 
-@pytest.mark.parametrize(("choice", "is_kept"), [("keep", True), ("new", False)])
+@pytest.mark.parametrize(("choice", "is_kept"), [("keep", True), ("new", False), ("auto", False)])
 def test_a_renewal_keeps_the_key_or_draws_a_new_one(
     choice: str, is_kept: bool, account: AcmeAccount, way: ShownWay, wire: Wire
 ) -> None:
@@ -596,6 +596,9 @@ def test_a_renewal_keeps_the_key_or_draws_a_new_one(
     assert second is not None
     assert first.fingerprint != second.fingerprint
     assert (first.private_key == second.private_key) is is_kept
+    # The DNS of the tests and the demo does not know TLSA records.
+    said = AcmeEvent.objects.filter(code="acme.tlsa_unknown_to_servers")
+    assert said.exists() is (choice == "auto")
     assert CertificateSigningRequest.objects.filter(renews=first).count() == 1
 
 

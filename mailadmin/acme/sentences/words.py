@@ -126,8 +126,9 @@ _EVENTS: dict[str, Promise] = {
         "The authority has forgotten the account or the order; both are made anew."
     ),
     "acme.given_up_handed_in": _lazy(
-        "Given up after the request was handed in: if the authority has issued a certificate, "
-        "nobody can use it, for its key is destroyed. The next order is a second one there."
+        "Given up after the request was handed in: if the authority has issued a certificate, it "
+        "is not fetched any more, and a key drawn for it is destroyed. The next order is a second "
+        "one there."
     ),
     "acme.proof_in_place": _lazy("The proof for %(name)s is in place."),
     "acme.name_valid": _lazy("%(ca)s found the proof for %(name)s."),

@@ -366,7 +366,7 @@ def test_before_one_that_is_handed_in_is_given_up_it_is_said_what_that_means(
         assert order.status == Status.RUNNING
     said = page(client.post(address, {"is_confirmed": "1"}, follow=True))
     assert "Given up; what is served stays as it is." in said
-    assert "its key is destroyed" in said
+    assert "a key drawn for it is destroyed" in said
     assert "Next attempt by itself:" in said
     order.refresh_from_db()
     assert (order.status, order.csr.status) == (Status.CANCELLED, "cancelled")
