@@ -14,6 +14,7 @@ from mailadmin.mailconf.maillog.foresight import (
     foresee,
     is_anything_taken,
     is_refused,
+    newly_open,
 )
 from mailadmin.mailconf.maillog.usage import AskedName, Group, LiveSession, Person, Usage
 from mailadmin.mailconf.profiles import PROFILES
@@ -215,3 +216,11 @@ def test_it_is_worth_asking_only_if_something_is_taken_away() -> None:
     assert is_anything_taken(OPEN, changed("pop3", is_enabled=False))
     assert is_anything_taken(changed("pop3", tls_mode=TlsMode.NONE), OPEN)
     assert is_anything_taken(OPEN, replace(OPEN, tls_profile="modern"))
+
+
+def test_a_port_is_newly_open_if_nothing_could_be_reached_there() -> None:
+    closed, moved = changed("pop3", is_enabled=False), changed("pop3", port=1110)
+    assert newly_open(closed, OPEN) == {"pop3"}
+    assert newly_open(OPEN, moved) == {"pop3"}
+    assert not newly_open(OPEN, closed)
+    assert not newly_open(OPEN, changed("pop3", tls_mode=TlsMode.NONE))
