@@ -15,8 +15,10 @@ from mailadmin.audit.actors import Actor
 from mailadmin.certificates.selectors import list_certificates
 from mailadmin.dashboard.advice import find_advice
 from mailadmin.dashboard.matrix import Matrix, read_matrix
+from mailadmin.deployments.models import Deployment
 from mailadmin.deployments.selectors import last_deployment
 from mailadmin.deployments.services import request_probe
+from mailadmin.mailconf.profiles import KEPT
 from mailadmin.notifications.selectors import open_notices
 from mailadmin.servers.models import MailServer
 from mailadmin.servers.selectors import current_server
@@ -32,12 +34,20 @@ def overview(request: HttpRequest) -> HttpResponse:
     if server is None:
         return render(request, "dashboard/no_server.html")
     now = timezone.now()
+    last = last_deployment(server)
     shown = _matrix_context(server) | {
         "certificates": list_certificates(now=now)[:_MOST_CERTIFICATES],
-        "last_deployment": last_deployment(server),
+        "last_deployment": last,
+        "is_adoptable": _is_adoptable(server, last),
         "notice_count": open_notices().count(),
     }
     return render(request, "dashboard/overview.html", shown)
+
+
+def _is_adoptable(server: MailServer, last: Deployment | None) -> bool:
+    """Tell whether the host is untouched, and its own files are not in charge yet."""
+    is_untouched = last is None or last.kind == Deployment.Kind.BASELINE
+    return is_untouched and server.tls_profile != KEPT
 
 
 @change_required

@@ -45,3 +45,23 @@ class DriftForm(forms.Form):
 
     drift = forms.IntegerField(min_value=1, max_value=_LARGEST_KEY, widget=forms.HiddenInput)
     reason = forms.CharField(required=False, max_length=300)
+
+
+class HostNameForm(forms.Form):
+    """Under which name clients connect to the mail server that is to be adopted."""
+
+    host_name = forms.CharField(
+        label=_("Name that clients connect to"),
+        max_length=253,
+        help_text=_("For example mail.example.org. It is what the certificate is checked against."),
+        widget=forms.TextInput(
+            attrs={"autocomplete": "off", "autocapitalize": "none", "spellcheck": "false"}
+        ),
+    )
+
+
+class AcceptForm(forms.Form):
+    """The reading as it was shown, and whether the keys come along."""
+
+    reading = forms.IntegerField(min_value=1, max_value=_LARGEST_KEY, widget=forms.HiddenInput)
+    takes_keys = forms.BooleanField(required=False)

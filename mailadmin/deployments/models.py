@@ -90,6 +90,58 @@ class Foresight(models.Model):
         return self.status in {self.Status.QUEUED, self.Status.RUNNING}
 
 
+class HostReading(models.Model):
+    """A look at a host as its own files have it, and what was made of it. Holds no key, no PEM."""
+
+    class Purpose(models.TextChoices):
+        """``HAND_BACK``: to want what the files say, and nothing of the panel's."""
+
+        ADOPT = "adopt"
+        HAND_BACK = "hand_back"
+
+    class Status(models.TextChoices):
+        """``ACCEPTED``: somebody said yes to what was read."""
+
+        QUEUED = "queued"
+        RUNNING = "running"
+        READ = "read"
+        ACCEPTED = "accepted"
+        DONE = "done"
+        FAILED = "failed"
+
+    # None: not registered yet.
+    server = models.ForeignKey(
+        MailServer, null=True, on_delete=models.CASCADE, related_name="readings"
+    )
+    purpose = models.CharField(max_length=10, choices=Purpose.choices, default=Purpose.ADOPT)
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.QUEUED)
+    host_name = models.CharField(max_length=253)
+    # As ``runner.adopting.HostAsLeft`` writes it.
+    found: models.JSONField[Json | None, Json | None] = models.JSONField(null=True)
+    problem: models.JSONField[Json | None, Json | None] = models.JSONField(null=True)
+    takes_keys = models.BooleanField(default=False)
+    # The state that leaves the host to its own files, once that is wanted.
+    wanted_digest = models.CharField(max_length=64, blank=True)
+    requested_by = models.CharField(max_length=150)
+    actor: models.JSONField[Json, Json] = models.JSONField(default=dict)
+    request_id = models.CharField(max_length=64, blank=True)
+    requested_at = models.DateTimeField(auto_now_add=True)
+    # When the worker was told last: of the reading, or of the yes.
+    asked_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering: ClassVar = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"reading {self.pk} ({self.status})"
+
+    @property
+    def is_under_way(self) -> bool:
+        """Tell whether a worker has it, or is to take it."""
+        return self.status in {self.Status.QUEUED, self.Status.RUNNING, self.Status.ACCEPTED}
+
+
 class Deployment(models.Model):
     """One attempt to make the host what was wanted, and how it ended."""
 

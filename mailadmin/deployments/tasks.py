@@ -14,7 +14,14 @@ from kombu.exceptions import OperationalError
 from mailadmin.audit.request_id import draw_request_id, request_id_set
 from mailadmin.certificates.sealed_uploads import drop_expired_uploads
 from mailadmin.deployments import runner, selectors
-from mailadmin.deployments.models import Deployment, Drift, Foresight, Plan, ProbeRun
+from mailadmin.deployments.models import (
+    Deployment,
+    Drift,
+    Foresight,
+    HostReading,
+    Plan,
+    ProbeRun,
+)
 from mailadmin.servers.models import MailServer
 
 logger = logging.getLogger(__name__)
@@ -91,6 +98,13 @@ def _send_next(server: MailServer) -> None:
 
 
 @shared_task
+def read_host(reading_id: int) -> None:
+    """Read a host, or take it over as it was read."""
+    with request_id_set(_request_id(HostReading, reading_id)):
+        runner.run_reading(reading_id)
+
+
+@shared_task
 def run_probe(run_id: int) -> None:
     """Do a look."""
     with request_id_set(_request_id(ProbeRun, run_id)):
@@ -130,6 +144,9 @@ def resume_interrupted() -> None:
     waiting = ["queued", "running"]
     for plan in Plan.objects.filter(status__in=waiting, created_at__lt=before)[:20]:
         send(make_plan, plan.pk, expires=_UNTIL_SENT_AGAIN)
+    under_way = [*waiting, HostReading.Status.ACCEPTED]
+    for reading in HostReading.objects.filter(status__in=under_way, asked_at__lt=before)[:20]:
+        send(read_host, reading.pk, expires=_UNTIL_SENT_AGAIN)
     for run in ProbeRun.objects.filter(status__in=waiting, requested_at__lt=before)[:20]:
         send(run_probe, run.pk, expires=_UNTIL_SENT_AGAIN)
     for foresight in selectors.forgotten_foresights(before):
@@ -150,5 +167,7 @@ def drop_old_observations() -> None:
     drop_expired_uploads(now=timezone.now())
 
 
-def _request_id(model: type[Plan | Deployment | ProbeRun | Foresight], pk: int) -> str:
+def _request_id(
+    model: type[Plan | Deployment | ProbeRun | Foresight | HostReading], pk: int
+) -> str:
     return model.objects.filter(pk=pk).values_list("request_id", flat=True).first() or ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from mailadmin.deployments import drift_views, views
+from mailadmin.deployments import adopting_views, drift_views, views
 
 app_name = "deployments"
 urlpatterns = [
@@ -19,6 +19,11 @@ urlpatterns = [
     path("drift/take-over/", drift_views.take_over, name="drift_take_over"),
     path("drift/restore/", drift_views.restore, name="drift_restore"),
     path("drift/leave/", drift_views.leave, name="drift_leave"),
+    path("adopt/", adopting_views.adopt, name="adopt"),
+    path("adopt/read/", adopting_views.read, name="adopt_read"),
+    path("adopt/status/", adopting_views.adopt_status, name="adopt_status"),
+    path("adopt/accept/", adopting_views.accept, name="adopt_accept"),
+    path("adopt/undo/", adopting_views.undo, name="adopt_undo"),
     path("<int:number>/", views.detail, name="detail"),
     path("<int:number>/steps/", views.steps, name="steps"),
     path("<int:number>/awaiting/", views.awaiting, name="awaiting"),

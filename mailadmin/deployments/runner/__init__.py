@@ -11,6 +11,7 @@ from mailadmin.deployments.runner.confirming import settle_deployment
 from mailadmin.deployments.runner.foreseeing import run_foresight
 from mailadmin.deployments.runner.planning import run_plan
 from mailadmin.deployments.runner.probing import run_probe
+from mailadmin.deployments.runner.reading_hosts import run_reading
 from mailadmin.deployments.runner.registering import HostReport, look_at_host
 from mailadmin.deployments.runner.rehearsing import rehearse_certificate
 
@@ -25,6 +26,7 @@ __all__ = [
     "run_foresight",
     "run_plan",
     "run_probe",
+    "run_reading",
     "seconds_to_wait",
     "settle_deployment",
     "withdraw_challenge",

@@ -13,7 +13,9 @@ from mailadmin.certificates.services import keep_found_key, register_found_certi
 from mailadmin.deployments.baseline import record_baseline
 from mailadmin.deployments.runner.adopting import HostAsLeft
 from mailadmin.deployments.selectors import has_applied
+from mailadmin.listeners.selectors import desired_state
 from mailadmin.listeners.services.restoring import restore_state
+from mailadmin.mailconf.state import DesiredState
 from mailadmin.pki.problems import Problem
 from mailadmin.servers.errors import ChangeRefusedError
 from mailadmin.servers.models import MailServer
@@ -59,10 +61,10 @@ def adopt_as_left(
 
 
 @transaction.atomic
-def hand_back(*, actor: Actor, found: HostAsLeft, server: MailServer) -> bool:
+def hand_back(*, actor: Actor, found: HostAsLeft, server: MailServer) -> DesiredState:
     """Want what the host's own files say, and nothing of ours; it has still to be applied.
 
-    Returns whether anything is wanted otherwise than before. Raises :class:`ChangeRefusedError`
+    Returns what is wanted then. Raises :class:`ChangeRefusedError`
     when a part of ours would stay in the files.
     """
     if not found.plan.is_hosts_own:
@@ -71,7 +73,8 @@ def hand_back(*, actor: Actor, found: HostAsLeft, server: MailServer) -> bool:
     server = lock_server(server)
     _register_certificates(actor, found)
     state = replace(found.state, host_name=server.host_name)
-    return restore_state(actor=actor, server=server, state=state, verb="server.handed_back")
+    restore_state(actor=actor, server=server, state=state, verb="server.handed_back")
+    return desired_state(lock_server(server))
 
 
 def _register_certificates(actor: Actor, found: HostAsLeft) -> list[Certificate]:

@@ -423,8 +423,8 @@ def test_a_server_without_anything_is_not_an_error(operator_page: Client) -> Non
     assert "Nothing was applied yet." in page
 
 
-def test_without_a_server_the_page_names_the_command(operator_page: Client) -> None:
-    assert "manage.py server_register" in _text(operator_page)
+def test_without_a_server_the_page_leads_to_adopting(operator_page: Client) -> None:
+    assert "/deployments/adopt/" in _text(operator_page)
     assert operator_page.post("/check/").status_code == 404
     assert operator_page.get("/served/").status_code == 404
 

@@ -280,7 +280,7 @@ def test_an_empty_history_says_what_to_do(server: MailServer, operator_page: Cli
 
 
 def test_without_a_server_the_list_says_what_to_do(operator_page: Client) -> None:
-    assert "server_register" in operator_page.get("/deployments/").content.decode()
+    assert "/deployments/adopt/" in operator_page.get("/deployments/").content.decode()
 
 
 @pytest.mark.parametrize("part", ["", "steps/", "restore/"])

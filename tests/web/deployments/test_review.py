@@ -326,7 +326,7 @@ def test_changes_that_touch_no_file_can_still_be_applied(
 
 
 def test_without_a_server_the_page_says_what_to_do(operator_page: Client) -> None:
-    assert "manage.py server_register" in _text(operator_page)
+    assert "/deployments/adopt/" in _text(operator_page)
     assert operator_page.get(STATUS).status_code == 404
 
 
