@@ -111,10 +111,10 @@ def _path_of(descriptor: int) -> Path:
     return Path(f"/proc/self/fd/{descriptor}").readlink()
 
 
-def _sync_and_tell(descriptor: int) -> None:
+def _sync_and_tell(fd: Any) -> None:
     if _watches:
-        _tell("os.fsync", str(_path_of(descriptor)))
-    _sync(descriptor)
+        _tell("os.fsync", str(_path_of(fd)))
+    _sync(fd)
 
 
 @contextlib.contextmanager

@@ -24,6 +24,7 @@ from tests.integration.mail_clients import compose_message, trust
 _ANSWER = 20.0  # seconds for one answer
 _LOOK = 0.2  # seconds after which a reader sees whether it is to stop
 _SLOWEST_LOGIN = 0.6  # seconds between the handshake and LOGIN, at the most
+_AFTER_A_FAULT = 0.5  # seconds until somebody who was turned away comes again
 _PREFIX = "load "
 
 
@@ -227,6 +228,7 @@ class Traffic:
             if stage == "message":
                 self.tally.unknown.append(subject)
             self.tally.smtp_faults.append(_fault(stage, error))
+            self._sending_ends.wait(_AFTER_A_FAULT)
 
     def _connect_smtp(self, service: str) -> smtplib.SMTP:
         settings = self._sandbox.settings
@@ -296,6 +298,7 @@ class Traffic:
             is_in = stage == "logged in"
             faults = self.tally.dropped_sessions if is_in else self.tally.cut_logins
             faults.append(_fault(stage, error))
+            self._sending_ends.wait(_AFTER_A_FAULT)
 
     def _log_session_in(self, session: ImapSession, mailbox: str) -> None:
         session.ask(f"LOGIN {mailbox} {self._sandbox.settings.mailbox_password}")
