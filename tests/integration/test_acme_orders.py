@@ -551,6 +551,22 @@ def test_a_fault_of_our_own_ends_the_order_and_is_tried_again(
     assert_clean(way)
 
 
+def test_a_fault_of_our_own_after_the_request_is_handed_in_costs_no_key(
+    account: AcmeAccount, way: ShownWay, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = order(want(account, MAIL))
+    with monkeypatch.context() as patch:
+        patch.setattr(ordering, "close_issued", lambda *_args, **_more: 1 / 0)
+        paused = runner.advance_order(row.pk)
+    row.refresh_from_db()
+    assert paused is not None
+    assert row.status == Status.RUNNING
+    assert row.problem is not None
+    assert row.problem["code"] == "acme.fault"
+    assert_issued(work(row), wire)
+    assert row.restarts == 0
+
+
 def test_two_certificates_of_one_account_do_not_disturb_each_other(
     account: AcmeAccount, way: ShownWay, wire: Wire
 ) -> None:

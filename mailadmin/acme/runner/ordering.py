@@ -58,6 +58,7 @@ _MOST_UNNOTED = 20
 _REFUSALS = (NameRefusedError, ProofFailure, ChallengeFailure, DnsFailure)
 # A missing master key is noticed soon after it is back: to look costs nobody anything.
 _CUSTODY_PAUSE = 60.0  # seconds
+_FAULT_PAUSE = 3600.0  # seconds; a newer version of the panel may do better
 # An order that begins while the account gets another key would be signed with the old one.
 _KEY_PAUSE = 5.0
 
@@ -95,9 +96,8 @@ def advance_order(order_id: int) -> Next | None:
         except CertificateRefusedError as refused:
             _fail(order, refused.problems[0])
         except Exception:
-            # A mistake of our own must end it too: a row that runs for ever blocks all that come.
             logger.exception("order %s broke", order.pk)
-            _fail(order, Problem("acme.fault"))
+            return _after_fault(order)
         return None
 
 
@@ -285,9 +285,19 @@ def _after_failure(order: AcmeOrder, failure: AcmeFailure) -> Next | None:
 
 
 def _after_custody(order: AcmeOrder, problem: Problem) -> Next | None:
-    """Wait for the master key once the request is handed in: to end it would destroy its key."""
+    """Wait for the master key once the request is handed in."""
+    return _pause_or_fail(order, _CUSTODY_PAUSE, problem)
+
+
+def _after_fault(order: AcmeOrder) -> Next | None:
+    """End what broke by our own mistake: a row that runs for ever blocks all that come."""
+    return _pause_or_fail(order, _FAULT_PAUSE, Problem("acme.fault"))
+
+
+def _pause_or_fail(order: AcmeOrder, seconds: float, problem: Problem) -> Next | None:
+    """Pause the order if its request is handed in: to end it would destroy its key."""
     if order.csr_id and order.issued_at is None:
-        return _pause(order, _CUSTODY_PAUSE, problem)
+        return _pause(order, seconds, problem)
     _fail(order, problem)
     return None
 
