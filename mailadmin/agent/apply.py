@@ -30,7 +30,7 @@ from mailadmin.agent.protocol import AgentError, ApplyReport, Outcome
 from mailadmin.agent.proving import Prover
 from mailadmin.agent.steps import Steps, Tell
 from mailadmin.agent.trials import Trials
-from mailadmin.mailconf import material
+from mailadmin.mailconf import material, proof
 from mailadmin.mailconf.proof import Expectation, Seen
 from mailadmin.mailconf.services import Daemon, TlsMode
 from mailadmin.mailconf.state import DesiredState
@@ -161,7 +161,7 @@ class Applier:
             daemons=tuple(str(daemon) for daemon in plan.changed_daemons),
             is_dovecot_reloaded=plan.needs_dovecot_reload,
             expected_before=(expected := self._expected_before(plan)),
-            seen_before=tuple(self.probe(expected, False)),
+            seen_before=tuple(self._prover(False, steps).look_before(expected, steps)),
         )
         self.host.refuse_if_edited(plan.found)
         self.host.store.begin(journal)
@@ -220,10 +220,12 @@ class Applier:
         wanted = {item.target: item for item in ports}
         kinds = tuple(map(str, KeyAlgorithm)) if plan.has_pairs else ("",)
         questions = tuple(itertools.product(("", *plan.host_names), kinds))
-        return tuple(
-            replace(item, sni_name=name, key_algorithm=kind)
-            for item in wanted.values()
-            for name, kind in (questions if item.tls_mode is not TlsMode.NONE else (("", ""),))
+        return proof.on_fewer_ports(
+            [
+                replace(item, sni_name=name, key_algorithm=kind)
+                for item in wanted.values()
+                for name, kind in (questions if item.tls_mode is not TlsMode.NONE else (("", ""),))
+            ]
         )
 
     # The change itself

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 from mailadmin.agent.one_key import OneKeyConnection
@@ -75,6 +76,10 @@ def probe(
     return replace(seen, elapsed_ms=round((time.monotonic() - started) * 1000))
 
 
+class _TooManyError(Exception):
+    """The server takes no more connections from us for now, and says so."""
+
+
 class _WrongGreetingError(Exception):
     """The port does not speak its protocol."""
 
@@ -100,6 +105,8 @@ class _Visit:
             self._note(error="probe.tls_failed", error_text=_words(error))
         except TimeoutError:
             self._note(error="probe.timeout", error_text="no answer in time")
+        except _TooManyError as error:
+            self._note(error="probe.too_many", error_text=str(error))
         except _WrongGreetingError as error:
             self._note(error="probe.wrong_greeting", error_text=str(error))
         except OSError as error:
@@ -182,7 +189,9 @@ class _Visit:
 
     def converse_smtp(self) -> None:
         """Greet, upgrade, and ask whether mail is taken from somebody who has not logged in."""
-        if not self._smtp_reply()[-1].startswith("2"):
+        greeting = self._smtp_reply()[-1]
+        _refuse_if_too_many(greeting)
+        if not greeting.startswith("2"):
             raise _WrongGreetingError(self.dialogue[-1][1][:80])
         offered = self._smtp_ask(f"EHLO {_CLIENT_NAME}")
         if self.expected.tls_mode is not TlsMode.IMPLICIT:
@@ -204,6 +213,7 @@ class _Visit:
             self._note(error="probe.starttls_missing", error_text="not in the answer to EHLO")
             return
         answer = self._smtp_ask("STARTTLS")[-1]
+        _refuse_if_too_many(answer)
         if not answer.startswith("220"):
             self._note(error="probe.tls_failed", error_text=answer)
             return
@@ -329,15 +339,24 @@ def _secure(connection: socket.socket, expected: Expectation) -> ssl.SSLSocket |
     return context.wrap_socket(connection, server_hostname=expected.sni_name or None)
 
 
+def _refuse_if_too_many(reply: str) -> None:
+    """Raise if the reply is that of Postfix's limits per client (anvil(8))."""
+    if reply.startswith("4") and "too many" in reply:
+        raise _TooManyError(reply[:200])
+
+
 def _read_all(presented: Sequence[bytes]) -> list[CertificateFacts]:
     """Return the certificates, leaf first; unreadable ones are left out."""
-    found: list[CertificateFacts] = []
-    for der in presented:
-        try:
-            found.append(read_certificate(der))
-        except CertificateProblem:
-            continue
-    return found
+    return [facts for der in presented if (facts := _read(der))]
+
+
+@lru_cache(maxsize=512)
+def _read(der: bytes) -> CertificateFacts | None:
+    """Read a certificate; the same few are shown again and again."""
+    try:
+        return read_certificate(der)
+    except CertificateProblem:
+        return None
 
 
 def _presented(secured: ssl.SSLSocket) -> list[bytes]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
+from mailadmin.agent.batches import are_many, count_names, look, look_again, split
 from mailadmin.agent.host import Host
 from mailadmin.agent.host.store import Journal
 from mailadmin.agent.protocol import AgentError
@@ -22,8 +24,13 @@ _PATIENCE = 8.0
 # When Dovecot should have shown a re-read; login processes that serve several clients never do.
 _REREAD_PATIENCE = 1.0
 _PAUSE = 0.05
+# Postfix counts connections by the minute (anvil_rate_time_unit), and each that it turns away too.
+_LIMIT_PATIENCE = 75.0
+_LIMIT_PAUSE = 5.0
+_BRIEFLY_BUSY = 2.0
 _WATCH_PAUSE = 0.4
 _DIED = "daemon.died"
+_TOO_MANY = "probe.too_many"
 
 
 @dataclass(slots=True)
@@ -46,13 +53,34 @@ class Prover:
         """
         begun = self.clock()
         with steps.run("proved") as evidence:
-            seen = self._look_until_proven(expected, begun)
+            if are_many(expected):
+                seen = self._prove_many(expected, begun, steps)
+            else:
+                seen = self._look_until_proven(expected, begun)
             proof_ms = round((self.clock() - started) * 1000)
             evidence["proof_ms"] = proof_ms
             evidence["listeners"] = [item.as_dict() for item in seen]
         with steps.run("watched") as evidence:
-            evidence["rounds"] = self._watch(expected, begun)
+            # The last of many names was shown when nothing old could answer any more.
+            watched = plain_ports(expected) if are_many(expected) else expected
+            evidence["rounds"] = self._watch(watched, begun)
         return seen, proof_ms
+
+    def look_before(self, expected: Sequence[Expectation], steps: Steps) -> list[Seen]:
+        """Return what the ports show now, whatever that is.
+
+        Raises :class:`AgentError` if the mail server turns us away for coming too often: then the
+        way back could not be proven either.
+        """
+        if are_many(expected):
+            with steps.run("looked"):
+                seen = look(self.probe, expected, lambda n, of: steps.progress(names=n, of=of))
+        else:
+            seen = look(self.probe, expected, lambda _, __: None)
+        for shown in seen:
+            if shown.error == _TOO_MANY:
+                raise AgentError(proof.turned_away(shown))
+        return seen
 
     def prove_as_before(self, journal: Journal, steps: Steps) -> list[Seen]:
         """Return what the ports show after a rollback.
@@ -61,25 +89,72 @@ class Prover:
         """
         expected = journal.expected_before
         with steps.run("proved_as_before") as evidence:
-            seen = self._look_until_same(expected, journal.seen_before)
+            seen = self._look_until_same(expected, journal.seen_before, steps)
             evidence["listeners"] = [item.as_dict() for item in seen]
         return seen
 
     def _look_until_same(
-        self, expected: Sequence[Expectation], before: Sequence[Seen]
+        self, expected: Sequence[Expectation], before: Sequence[Seen], steps: Steps
     ) -> list[Seen]:
-        begun = self.clock()
-        while True:
-            seen = self.probe(expected, False)
-            compared = (
-                proof.compare(was, now)
-                for wanted, was, now in zip(expected, before, seen, strict=True)
-                if not self._is_taken_meanwhile(wanted, was, now)
-            )
-            problems = [*self._dead_daemons(), *(item for item in compared if item)]
-            if not problems:
-                return seen
-            self._wait_or_give_up(problems, expected, begun)
+        def compare(place: int, now: Seen) -> list[Problem]:
+            was = before[place]
+            if self._is_taken_meanwhile(expected[place], was, now):
+                return []
+            problem = proof.compare(was, now)
+            return [problem] if problem else []
+
+        return self._look_until(expected, compare, steps)
+
+    def _prove_many(
+        self, expected: Sequence[Expectation], begun: float, steps: Steps
+    ) -> list[Seen]:
+        """Prove the ports by whole conversations, then every name on each of them by handshake.
+
+        What a port says besides its certificate does not depend on the name it is asked for.
+        """
+        ports = iter(self._look_until_proven(plain_ports(expected), begun))
+        names = [item for item in expected if item.sni_name]
+        named = iter(
+            self._look_until(names, lambda place, shown: proof.judge(names[place], shown), steps)
+        )
+        return [_in_short(next(named)) if item.sni_name else next(ports) for item in expected]
+
+    def _look_until(
+        self,
+        expected: Sequence[Expectation],
+        differences: Callable[[int, Seen], list[Problem]],
+        steps: Steps,
+    ) -> list[Seen]:
+        """Return what was seen once nothing differs. Each batch gets the whole patience.
+
+        Raises :class:`AgentError` with the first difference when it stays.
+        """
+        seen: dict[int, Seen] = {}
+        for batch in split(expected):
+            begun = self.clock()
+            shown = self.probe([expected[place] for place in batch], False)
+            seen.update(zip(batch, shown, strict=True))
+            for attempt in itertools.count():
+                found = {place: differences(place, seen[place]) for place in batch}
+                wrong = [place for place in batch if found[place]]
+                problems = [*self._dead_daemons(), *(p for place in wrong for p in found[place])]
+                if not problems:
+                    break
+                self._wait_or_give_up(problems, expected, begun)
+                seen.update(self._look_again(expected, wrong, attempt, begun))
+            if are_many(expected):
+                done, of = count_names(expected, seen)
+                steps.progress(names=done, of=of)
+        return [seen[place] for place in range(len(expected))]
+
+    def _look_again(
+        self, expected: Sequence[Expectation], wrong: Sequence[int], attempt: int, begun: float
+    ) -> Iterator[tuple[int, Seen]]:
+        """Yield what shows now, as long as there is patience."""
+        for answer in look_again(self.probe, expected, wrong, attempt):
+            yield answer
+            if self.clock() - begun > _PATIENCE:
+                return
 
     def _is_taken_meanwhile(self, wanted: Expectation, was: Seen, now: Seen) -> bool:
         """Tell whether another program has taken a port that was closed: not ours to undo."""
@@ -117,12 +192,13 @@ class Prover:
         spent = self.clock() - begun
         # A dead master does not come back by waiting, and all mail stands still meanwhile.
         is_hopeless = any(item.code == _DIED for item in problems)
-        if is_hopeless or spent > _PATIENCE:
+        is_limited = not is_hopeless and all(item.code == _TOO_MANY for item in problems)
+        if is_hopeless or spent > (_LIMIT_PATIENCE if is_limited else _PATIENCE):
             raise AgentError(self._explain(problems[0], expected))
         if self.fall_back and spent > _REREAD_PATIENCE and any(map(_is_about_dovecot, problems)):
             fall_back, self.fall_back = self.fall_back, None
             fall_back()
-        self.sleep(_PAUSE)
+        self.sleep(_LIMIT_PAUSE if is_limited and spent > _BRIEFLY_BUSY else _PAUSE)
 
     def _differences(self, expected: Sequence[Expectation], seen: Sequence[Seen]) -> list[Problem]:
         pairs = zip(expected, seen, strict=True)
@@ -145,6 +221,16 @@ class Prover:
                 params = dict(problem.params) | {"holder": self.host.port_holder(item)}
                 return Problem(problem.code, problem.severity, problem.subject, params)
         return problem
+
+
+def plain_ports(expected: Sequence[Expectation]) -> list[Expectation]:
+    """Return what is asked for without a host name."""
+    return [item for item in expected if not item.sni_name]
+
+
+def _in_short(seen: Seen) -> Seen:
+    """Leave out what is the same for every name: a report of thousands must stay readable."""
+    return replace(seen, chain=(), dialogue=())
 
 
 def _is_about_dovecot(problem: Problem) -> bool:

@@ -58,6 +58,7 @@ logger = logging.getLogger(__name__)
 _PEER_CREDENTIALS = struct.Struct("3i")
 _REQUEST_TIMEOUT = 30.0
 _KEPT_JOBS = 100
+_SIGN_OF_LIFE = 5.0
 Send = Callable[[Mapping[str, Any]], None]
 IsThere = Callable[[], bool]
 
@@ -86,13 +87,19 @@ class Job:
             self.changed.notify_all()
 
     def follow(self) -> Iterator[StepEvent]:
-        """Yield every event from the first on, until it is over."""
+        """Yield every event from the first on, until it is over; in a long silence the last again.
+
+        Whoever follows takes a longer one for the end of the agent.
+        """
         told = 0
         while True:
             with self.changed:
-                while told == len(self.events) and not self.is_over:
-                    self.changed.wait()
+                is_news = told < len(self.events) or self.is_over
+                if not is_news:
+                    is_news = self.changed.wait(_SIGN_OF_LIFE)
                 fresh, is_over = self.events[told:], self.is_over
+            if not is_news and told:
+                yield self.events[told - 1]
             yield from fresh
             told += len(fresh)
             if is_over:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -49,6 +49,11 @@ class Steps:
             ended = StepEvent(begun.position, code, subject, status, at, spent, evidence)
             self.events[index] = ended
             self.tell(ended)
+
+    def progress(self, **evidence: int) -> None:
+        """Tell how far the step under way is; what it ends with takes the place of that."""
+        running = next(item for item in reversed(self.events) if item.status is StepStatus.RUNNING)
+        self.tell(replace(running, evidence=evidence))
 
     def note(self, code: str, subject: str = "", evidence: Mapping[str, Any] | None = None) -> None:
         """Tell a step that took no time of its own."""

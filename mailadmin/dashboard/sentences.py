@@ -29,6 +29,10 @@ WHAT_NOW: dict[str, Promise] = {
         "Another program may hold the port, or the files were edited by hand. On the mail server "
         "“ss -tlnp” names the program. If it is Postfix or Dovecot, Review shows the difference."
     ),
+    "probe.too_many": _(
+        "The panel looks oftener than Postfix’s own limit per client allows. Let its address pass "
+        "in main.cf, with smtpd_client_event_limit_exceptions."
+    ),
     "probe.wrong_greeting": _(
         "Another program may have taken the port. On the mail server “ss -tlnp” names it."
     ),

@@ -18,6 +18,7 @@ from mailadmin.pki.problems import Problem
 _WAY = ("planned", "staged", "checked", "swapped", "reloaded", "proved", "watched")
 _SAME = {"reread": "reloaded"}
 _TAKEN_WITHIN = 10.0
+_MOST_SHOWN = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,25 @@ class StepView:
         return [(name, value) for name, value in found if isinstance(value, int)]
 
     @property
+    def names(self) -> tuple[int, int] | None:
+        """Return of how many of how many names is known what every port shows, on the way."""
+        done, of = self.step.evidence.get("names"), self.step.evidence.get("of")
+        return (done, of) if isinstance(done, int) and isinstance(of, int) else None
+
+    @property
+    def named_apart(self) -> int:
+        """Return how many good looks for host names are counted instead of shown."""
+        named = sum(1 for port in self.ports if port.seen.sni_name and not port.problems)
+        return named if named > _MOST_SHOWN else 0
+
+    @property
+    def ports_shown(self) -> tuple[PortEvidence, ...]:
+        """Return the looks that are shown one by one: all, or those that tell more."""
+        if not self.named_apart:
+            return self.ports
+        return tuple(port for port in self.ports if port.problems or not port.seen.sni_name)
+
+    @property
     def has_evidence(self) -> bool:
         """Tell whether there is anything to open."""
         return bool(self.problem or self.ports or self.files or self.certificates or self.numbers)
@@ -90,6 +110,8 @@ class Progress:
         """Return what tells one picture of the progress from the next."""
         last = self.steps[-1].step if self.steps else None
         told = f"{last.position}{last.code}{last.status}" if last else ""
+        names = self.steps[-1].names if self.steps else None
+        told += f"-{names[0]}" if names else ""
         waited = self.waited_seconds if self.is_waiting_long else 0
         return f"{self.deployment.status}-{told}-{waited}"
 

@@ -10,6 +10,7 @@ probe.closed                  nothing answers where a port should be open
 probe.timeout                 something accepts the connection but does not speak in time
 probe.still_open              a port that should be closed answers
 probe.wrong_greeting          what answers does not speak the protocol
+probe.too_many                Postfix takes no more connections from us for now (its own limits)
 probe.tls_failed              the TLS handshake fails
 probe.starttls_missing        the upgrade to TLS is not offered (mail would go on in clear)
 probe.other_certificate       another leaf than the wanted one is presented
@@ -23,17 +24,20 @@ probe.not_as_before           after a rollback, a port shows something else than
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Self
 
-from mailadmin.mailconf.services import SERVICES, Protocol, TlsMode
+from mailadmin.mailconf.services import SERVICES, Daemon, Protocol, TlsMode
 from mailadmin.mailconf.state import ANY_ADDRESS, DesiredState, ListenerState
 from mailadmin.pki.problems import Param, Problem, Severity
 
 # Service, address, port, host name asked for, kind of key asked for.
 Key = tuple[str, str, int, str, str]
+
+# Up to so many handshakes take a fraction of a second: eight ports and a handful of names.
+MANY = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +144,25 @@ def expectations(state: DesiredState) -> tuple[Expectation, ...]:
     )
 
 
+def on_fewer_ports(expected: Sequence[Expectation]) -> tuple[Expectation, ...]:
+    """Return the same, with many host names asked for on one open port of each daemon alone.
+
+    All ports of a daemon serve from one table of names. Enough to watch a host by, or to compare
+    it with before; not to prove an apply.
+    """
+    if len(expected) <= MANY:
+        return tuple(expected)
+    asked: dict[Daemon, tuple[str, int]] = {}
+    for item in expected:
+        if item.is_open and item.tls_mode is not TlsMode.NONE:
+            asked.setdefault(SERVICES[item.service].daemon, item.target)
+    return tuple(
+        item
+        for item in expected
+        if not item.sni_name or asked.get(SERVICES[item.service].daemon) == item.target
+    )
+
+
 def _expected(state: DesiredState, listener: ListenerState) -> Iterator[Expectation]:
     is_encrypted = listener.is_enabled and listener.is_encrypted
     plain = Expectation(
@@ -224,6 +247,14 @@ def _problem(about: Expectation, code: str, **params: str) -> Problem:
     if about.key_algorithm:
         where["key_algorithm"] = about.key_algorithm
     return Problem(code, Severity.ERROR, about.service, where | params)
+
+
+def turned_away(seen: Seen) -> Problem:
+    """Return that the mail server takes no more connections from us, in its own words."""
+    where: dict[str, Param] = {"address": seen.address, "port": seen.port}
+    return Problem(
+        "probe.too_many", Severity.ERROR, seen.service, where | {"detail": seen.error_text}
+    )
 
 
 def compare(before: Seen, now: Seen) -> Problem | None:

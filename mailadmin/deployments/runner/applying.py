@@ -227,7 +227,7 @@ def _keep_look(deployment: Deployment, report: ApplyReport) -> None:
     """Let the overview show what was proven. Beat looks again anyway, so a failure costs little."""
     if report.outcome is not Outcome.SUCCEEDED:
         return
-    expected = proof.expectations(DesiredState.from_dict(deployment.state))
+    expected = proof.on_fewer_ports(proof.expectations(DesiredState.from_dict(deployment.state)))
     who, request_id = deployment.requested_by, deployment.request_id
     try:
         record_look(deployment.server, expected, report.evidence, who, request_id)

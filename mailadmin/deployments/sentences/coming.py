@@ -11,6 +11,7 @@ COMING: dict[str, Promise] = {
     "planned": _("Plan again and compare with what was reviewed"),
     "staged": _("Stage the files"),
     "checked": _("Let %(daemon)s’s own parser read them"),
+    "looked": _("Note what every port shows for every name"),
     "swapped": _("Swap the files"),
     "reread": _("Let %(daemon)s read its files again"),
     "reloaded": _("Reload %(daemon)s"),

@@ -407,6 +407,12 @@ PROBLEMS: dict[str, Promise] = {
     # proof
     "probe.closed": _("%(who)s: nothing answers on %(place)s (%(detail)s)."),
     "probe.timeout": _("%(who)s: %(place)s takes the connection and then says nothing."),
+    "probe.too_many": _(
+        "%(who)s: Postfix takes no more connections on %(place)s from the panel for now "
+        "(“%(detail)s”): one of its limits per client is reached "
+        "(smtpd_client_connection_rate_limit and its like), so nothing can be proven. Let this "
+        "machine pass in main.cf, with smtpd_client_event_limit_exceptions, then apply again."
+    ),
     "probe.still_open": _("%(who)s: %(place)s should be closed and still answers."),
     "probe.wrong_greeting": _(
         "%(who)s: what answers on %(place)s does not speak the protocol (“%(detail)s”)."

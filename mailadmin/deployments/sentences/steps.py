@@ -11,6 +11,7 @@ STEPS: dict[str, Promise] = {
     "planned": _("Planned"),
     "staged": _("Staged as generation %(subject)s"),
     "checked": _("Checked by %(daemon)s’s own parser"),
+    "looked": _("Noted what every port shows for every name"),
     "swapped": _("Swapped the files"),
     "reread": _("%(daemon)s read its files again, no session touched"),
     "reloaded": _("Reloaded %(daemon)s"),

@@ -390,8 +390,14 @@ def test_another_protocol_is_seen(
 
 
 def test_a_server_that_is_full_is_seen(visit: Callable[..., Seen]) -> None:
-    seen = visit("smtp", TlsMode.STARTTLS, lambda peer: peer.say(b"421 4.7.0 too many\r\n"))
-    assert (seen.error, seen.error_text) == ("probe.wrong_greeting", "421 4.7.0 too many")
+    words = "421 4.7.0 mail.example.test Error: too many connections from 192.0.2.1"
+    seen = visit("smtp", TlsMode.STARTTLS, lambda peer: peer.say(words.encode() + b"\r\n"))
+    assert (seen.error, seen.error_text) == ("probe.too_many", words)
+
+
+def test_a_server_that_is_closing_is_seen(visit: Callable[..., Seen]) -> None:
+    seen = visit("smtp", TlsMode.STARTTLS, lambda peer: peer.say(b"421 4.3.2 shutting down\r\n"))
+    assert (seen.error, seen.error_text) == ("probe.wrong_greeting", "421 4.3.2 shutting down")
 
 
 def test_an_endless_line_is_cut(visit: Callable[..., Seen]) -> None:

@@ -823,3 +823,16 @@ def test_the_key_is_in_no_log_and_no_answer(
     assert code_of(answers) == "agent.broken"
     assert "PRIVATE" not in caplog.text + json.dumps(answers)
     assert not machine.host.scratch.folder.exists()
+
+
+def test_a_step_that_takes_long_is_told_again_as_a_sign_of_life(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(server, "_SIGN_OF_LIFE", 0.01)
+    job = server.Job("one")
+    step = StepEvent(0, "proved", "", StepStatus.RUNNING, "")
+    job.tell(step)
+    followed = job.follow()
+    assert [next(followed) for _ in range(3)] == [step] * 3
+    job.finish(None)
+    assert list(followed) == []

@@ -64,3 +64,14 @@ def test_numbers_go_on_where_others_stopped() -> None:
     steps.note("proved", evidence={"listeners": []})
     assert [event.position for event in steps.events] == [3, 4]
     assert steps.events[1].evidence == {"listeners": []}
+
+
+def test_how_far_a_step_is_is_told_and_not_kept() -> None:
+    told: list[StepEvent] = []
+    steps = Steps(told.append)
+    with steps.run("proved") as evidence:
+        steps.progress(names=213, of=500)
+        evidence["proof_ms"] = 9
+    assert (told[1].position, told[1].status) == (0, StepStatus.RUNNING)
+    assert told[1].evidence == {"names": 213, "of": 500}
+    assert [event.evidence for event in steps.events] == [{"proof_ms": 9}]

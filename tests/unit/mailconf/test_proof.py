@@ -140,6 +140,7 @@ BREACHES: dict[str, tuple[Expectation, Seen]] = {
     "probe.timeout": (expect(), see(error="probe.timeout")),
     "probe.still_open": (expect(is_open=False), see()),
     "probe.wrong_greeting": (expect(), see(error="probe.wrong_greeting")),
+    "probe.too_many": (expect(), see(error="probe.too_many")),
     "probe.tls_failed": (expect(), see(error="probe.tls_failed")),
     "probe.starttls_missing": (expect(), see(error="probe.starttls_missing")),
     "probe.other_certificate": (expect(), see(fingerprint=OFFICE)),
@@ -148,6 +149,31 @@ BREACHES: dict[str, tuple[Expectation, Seen]] = {
     "probe.tls_required": (expect("smtp"), see("smtp", reply_without_tls="530 5.7.0 STARTTLS")),
     "probe.tls_not_required": (expect(), see(reply_without_tls="250 2.1.0 Ok")),
 }
+
+
+def test_many_names_are_watched_on_one_open_port_of_each_daemon() -> None:
+    state = make_state(
+        listener("smtp", is_enabled=False),
+        listener("submission"),
+        listener("submissions"),
+        listener("imap"),
+        listener("imaps"),
+        sni_bindings=tuple(bind(f"n{number}.test", "mail") for number in range(20)),
+    )
+    every = expectations(state)
+    fewer = proof.on_fewer_ports(every)
+    assert len(every) == 1 + 4 * 21
+    assert len(fewer) == 5 + 2 * 20
+    assert {item.service for item in fewer if item.sni_name} == {"submission", "imap"}
+    few = every[:64]
+    assert proof.on_fewer_ports(few) == few
+
+
+def test_a_mail_server_that_turns_us_away_is_quoted() -> None:
+    words = "421 4.7.0 Error: too many connections"
+    problem = proof.turned_away(see(error="probe.too_many", error_text=words))
+    assert (problem.code, problem.subject) == ("probe.too_many", "submission")
+    assert problem.params == {"address": "192.0.2.1", "port": 587, "detail": words}
 
 
 def test_every_code_of_the_table_is_tested() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,11 +11,11 @@ from django.contrib.messages import get_messages
 from django.test import Client
 
 from mailadmin.audit.models import AuditEvent
-from mailadmin.deployments.models import Deployment, Plan
+from mailadmin.deployments.models import Deployment, DeploymentStep, Plan
 from mailadmin.listeners.selectors import pending_changes
 from mailadmin.pki.problems import Problem, Severity
 from mailadmin.servers.models import MailServer
-from tests.deployment_factories import make_deployment, make_plan
+from tests.deployment_factories import make_deployment, make_plan, make_steps
 from tests.web.deployments.conftest import Sent
 
 ClientOf = Callable[[str], Client]
@@ -232,3 +233,34 @@ def test_before_the_first_apply_there_is_nothing_to_go_back_to(
     page = operator_page.get(DISCARD).content.decode()
     assert "Nothing was applied yet, so there is nothing to go back to." in page
     assert "btn-danger" not in page
+
+
+# Many names
+
+
+def test_how_many_names_are_proven_is_told_on_the_way(
+    server: MailServer, client_of: ClientOf
+) -> None:
+    deployment = make_deployment(server, status=Deployment.Status.RUNNING)
+    *_, last = make_steps(deployment, "planned", "proved")
+    page = f"/deployments/{deployment.number}/"
+    client = client_of("viewer")
+    seen: list[str] = []
+    for names in (213, 214):
+        DeploymentStep.objects.filter(pk=last.pk).update(evidence={"names": names, "of": 500})
+        drawn = client.get(page).content.decode()
+        assert f"{names} of 500 names" in drawn
+        seen += re.findall(r"steps/\?seen=([^\"]+)", drawn)
+    assert len(set(seen)) == 2
+
+
+def test_good_names_are_counted_when_they_are_many(server: MailServer, client_of: ClientOf) -> None:
+    deployment = make_deployment(server)
+    *_, last = make_steps(deployment, "planned", "proved")
+    (shown, *_rest) = [item for item in last.evidence["listeners"] if item["is_open"]]
+    named = [shown | {"sni_name": f"n{number}.example.test"} for number in range(101)]
+    last.evidence["listeners"] += named
+    last.save()
+    drawn = client_of("viewer").get(f"/deployments/{deployment.number}/").content.decode()
+    assert "And 101 handshakes that asked for a host name" in drawn
+    assert "n100.example.test" not in drawn
