@@ -37,11 +37,13 @@ def observe(host: Host) -> dict[str, Any]:
 def observe_as_left(host: Host, host_name: str) -> tuple[Found, Adopted]:
     """Return the host as its own files have it, and the state that leaves it so.
 
-    Raises :class:`AgentError`.
+    Without a name it is called as Postfix calls itself (postconf(5), myhostname). Raises
+    :class:`AgentError`.
     """
     found = host.read()
     certificates = {item.fingerprint: item for item in served_certificates(host, found)}
-    return found, adopt(host_name, host.read_base(found), certificates)
+    name = host_name or found.postfix_parameters["myhostname"]
+    return found, adopt(name, host.read_base(found), certificates)
 
 
 def describe_as_left(host: Host, host_name: str) -> dict[str, Any]:

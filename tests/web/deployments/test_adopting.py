@@ -63,6 +63,15 @@ def test_a_copy_is_read_and_nothing_is_stored(tmp_path: Path) -> None:
     assert not MailServer.objects.exists()
 
 
+def test_without_a_name_it_is_called_as_postfix_calls_itself(found: HostFixture) -> None:
+    own = found.host.postfix.read_parameters()["myhostname"]
+    out = StringIO()
+    call_command("adopt", "--dry-run", "--json", stdout=out)
+    assert json.loads(out.getvalue())["host_name"] == own
+    call_command("adopt", stdout=out)
+    assert MailServer.objects.get().host_name == own
+
+
 def test_half_a_copy_is_refused() -> None:
     with pytest.raises(CommandError, match="--dovecot"):
         run("--postfix", "/etc/postfix")

@@ -34,7 +34,7 @@ from mailadmin.servers.selectors import current_server
 
 
 class Command(apply.Command):
-    """``manage.py adopt mail.example.org [--dry-run] [--json]``, ``manage.py adopt --undo``."""
+    """``manage.py adopt [mail.example.org] [--dry-run] [--json]``, ``manage.py adopt --undo``."""
 
     help = (
         "Take over the mail server whose agent runs on this machine, as its own files have it. "
@@ -44,7 +44,12 @@ class Command(apply.Command):
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Take the host name, and a copy to be read in the place of the host."""
-        parser.add_argument("host_name", nargs="?", help="the name that clients connect to")
+        parser.add_argument(
+            "host_name",
+            nargs="?",
+            default="",
+            help="the name that clients connect to, if it is not the one Postfix calls itself by",
+        )
         parser.add_argument("--agent-socket", default="", help="if not the one of the settings")
         parser.add_argument("--postfix", type=Path, help="read this copy of /etc/postfix instead")
         parser.add_argument("--dovecot", type=Path, help="and this copy of dovecot.conf")
@@ -82,14 +87,14 @@ class Command(apply.Command):
         self.stdout.write(shown if options["json"] else "\n".join(_tell(found, is_dry=is_dry)))
 
     def _look(self, options: dict[str, Any]) -> HostAsLeft:
-        if not options["host_name"]:
-            raise CommandError(_("Say under which name clients connect: manage.py adopt NAME"))
+        server = current_server()
+        name = options["host_name"] or (server.host_name if server else "")
         postfix, dovecot = options["postfix"], options["dovecot"]
         if (postfix is None) != (dovecot is None):
             raise CommandError(_("Give both --postfix and --dovecot, or neither."))
         if postfix is None:
-            return look_as_left(options["host_name"], options["agent_socket"])
-        return read_copy(options["host_name"], postfix.absolute(), dovecot.absolute())
+            return look_as_left(name, options["agent_socket"])
+        return read_copy(name, postfix.absolute(), dovecot.absolute())
 
     def _take_over(self, found: HostAsLeft, options: dict[str, Any]) -> None:
         server = current_server()
