@@ -17,6 +17,7 @@ import pwd
 import re
 import shutil
 import socket
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -33,7 +34,8 @@ from mailadmin.mailconf.services import Daemon
 
 _RUN = Path("/run")
 # A master may start another process while the found ones are ended: found again, ended again.
-_MOST_ROUNDS = 5
+_MOST_ROUNDS = 12
+_QUIET = 0.05  # seconds without any process
 _TROUBLE = re.compile(r"\b(warning|error|fatal|panic):", re.IGNORECASE)
 # Date, host, program and process number, which mean nothing once the server is gone.
 _PREFIX = re.compile(r"^.*?\b(?=(?:warning|error|fatal|panic):)", re.IGNORECASE)
@@ -159,12 +161,18 @@ class ScratchServer:
 
         Raises :class:`AgentError` if something is left.
         """
+        is_quiet = not self.folder.exists()
         for _ in range(_MOST_ROUNDS):
-            processes = self._processes()
-            if not processes:
+            if processes := self._processes():
+                # At once: there is nothing in it that would have to be ended well.
+                end_processes(processes, 0)
+                is_quiet = False
+            elif is_quiet:
                 break
-            # At once: there is nothing in it that would have to be ended well.
-            end_processes(processes, 0)
+            else:
+                # One that is turning into another program shows no folder and no environment.
+                time.sleep(_QUIET)
+                is_quiet = True
         for folder in (self.folder, self.runtime):
             try:
                 shutil.rmtree(folder)
