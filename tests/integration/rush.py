@@ -252,10 +252,10 @@ def claim(number: int, deployments: list[int]) -> bool:
 
 @job
 def run(_number: int, deployment: int) -> bool:
-    """Run one deployment to its end with an agent that answers at once."""
+    """Run one deployment with an agent that answers at once; tell whether we ended it."""
     agent = ScriptedAgent(before_answer=lambda: time.sleep(0.2))
     applying.agent_of = lambda _server: agent  # type: ignore[assignment]  # it only has to answer
-    return applying.run_deployment(deployment)
+    return applying.run_deployment(deployment) is not None
 
 
 # Keys, and a master key that is replaced meanwhile
