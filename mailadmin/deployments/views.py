@@ -207,6 +207,8 @@ def detail(request: HttpRequest, number: int) -> HttpResponse:
 def steps(request: HttpRequest, number: int) -> HttpResponse:
     """Answer the page that follows a deployment, until it has ended."""
     deployment = _deployment_or_404(number)
+    if deployment.is_awaiting and request.GET.get("seen") == "awaiting":
+        return HttpResponse(status=204)
     context = _detail_context(deployment)
     if deployment.is_finished:
         response = render(request, "deployments/_ended.html", context)

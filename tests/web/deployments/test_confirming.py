@@ -111,6 +111,18 @@ def test_a_page_left_open_learns_how_it_ended(awaiting: Deployment, client_of: C
     assert client.get("/deployments/7/awaiting/").status_code == 404
 
 
+def test_its_own_page_learns_how_it_ended_also_without_the_strip(
+    awaiting: Deployment, client_of: ClientOf
+) -> None:
+    client = client_of("viewer")
+    assert "/deployments/0/steps/?seen=awaiting" in _text(client.get("/deployments/0/"))
+    assert client.get("/deployments/0/steps/?seen=awaiting").status_code == 204
+    Deployment.objects.update(status=Deployment.Status.SUCCEEDED, confirmed_at=timezone.now())
+    answer = client.get("/deployments/0/steps/?seen=awaiting")
+    assert answer["HX-Retarget"] == "#deployment"
+    assert "unless you confirm" not in _text(answer)
+
+
 def test_a_button_pressed_too_late_says_so(awaiting: Deployment, client_of: ClientOf) -> None:
     Deployment.objects.update(status=Deployment.Status.ROLLED_BACK)
     answer = client_of("operator").post("/deployments/0/confirm/")
