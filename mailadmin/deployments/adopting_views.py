@@ -50,6 +50,9 @@ def adopt_status(request: HttpRequest) -> HttpResponse:
     """Answer the page that waits: how long already, or the whole page anew."""
     server = current_server()
     reading = _shown_reading(server)
+    if reading is None and _is_adopting():
+        # The server is being registered this very moment.
+        return HttpResponse(status=204)
     if reading is None and server is not None and not is_left(server):
         # What it waited for is done, and what is wanted now is to be reviewed.
         return HttpResponse(status=204, headers={"HX-Redirect": reverse("deployments:review")})
@@ -154,6 +157,11 @@ def _shown_reading(server: MailServer | None) -> HostReading | None:
     if leaving is not None and leaving.status != Status.DONE:
         return leaving
     return None if has_applied(server) else _of(server, latest_reading(Purpose.ADOPT))
+
+
+def _is_adopting() -> bool:
+    newest = latest_reading(Purpose.ADOPT)
+    return newest is not None and newest.is_under_way
 
 
 def _of(server: MailServer | None, reading: HostReading | None) -> HostReading | None:
