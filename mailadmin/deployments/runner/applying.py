@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, InterfaceError, OperationalError, transaction
 from django.db.models import Max
 from django.utils import timezone
 
@@ -68,6 +68,12 @@ def run_deployment(deployment_id: int) -> Deployment | None:
         report = _follow(deployment)
     except AgentError as error:
         report = ApplyReport(Outcome.FAILED, (), problem=error.problem)
+    except (OperationalError, InterfaceError) as error:
+        # The database is busy or away, and the agent goes on. Calling it failed could be untrue:
+        # the row stays as it is, the beat sends it again, and the agent says how it ended.
+        name = type(error).__name__
+        logger.warning("deployment %s waits for the database: %s", deployment.number, name)
+        return None
     except Exception:
         # A mistake of our own must end it too: a row that runs for ever blocks all that come.
         logger.exception("deployment %s broke", deployment.number)

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 from django.conf import settings
+from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from mailadmin.agent.protocol import AgentError, Outcome
@@ -180,6 +181,27 @@ def test_a_fault_of_our_own_ends_a_deployment_as_failed(
     assert deployment.status == Deployment.Status.FAILED
     assert deployment.failure is not None
     assert deployment.failure["code"] == "deployment.fault"
+
+
+@pytest.mark.parametrize("error", [OperationalError, InterfaceError])
+def test_a_database_that_is_away_meanwhile_does_not_end_a_deployment(
+    server: MailServer, actor: Actor, agent: ScriptedAgent, sent: Sent, error: type[Exception]
+) -> None:
+    deployment = _deployment(server, actor)
+
+    def lose_the_database() -> None:
+        agent.before_answer = lambda: None
+        raise error("database is locked")
+
+    agent.before_answer = lose_the_database
+    assert runner.run_deployment(deployment.pk) is None
+    deployment.refresh_from_db()
+    assert (deployment.status, deployment.failure) == (Deployment.Status.RUNNING, None)
+    assert runner.run_deployment(deployment.pk)
+    deployment.refresh_from_db()
+    assert deployment.status == Deployment.Status.SUCCEEDED
+    assert {asked[2] for asked in agent.applied} == {str(deployment.uuid)}
+    assert AuditEvent.objects.filter(verb="deployment.succeeded").count() == 1
 
 
 def test_a_message_that_comes_twice_closes_the_deployment_once(
