@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mailadmin.demo.authority.ports import find_free_port
 from mailadmin.demo.setup import prepare_panel
 from mailadmin.demo.stack import Stack
 from mailadmin.sandbox import Sandbox, paths
@@ -98,13 +98,6 @@ def run_stack() -> Iterator[RunningStack]:
         shutil.rmtree(paths.mail_root(stack.var), ignore_errors=True)
         shutil.rmtree(stack.run, ignore_errors=True)
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def find_free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 def wait_until(is_true: Callable[[], bool], *, what: str, seconds: float = 30) -> None:

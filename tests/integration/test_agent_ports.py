@@ -12,12 +12,12 @@ from collections.abc import Iterator
 import pytest
 
 from mailadmin.agent.protocol import Outcome
+from mailadmin.demo.authority.ports import find_free_port
 from mailadmin.mailconf.services import SERVICES as REGISTRY
 from mailadmin.mailconf.services import TlsMode
 from mailadmin.sandbox.addresses import can_listen
 from tests.integration import mail_clients, wire
 from tests.integration.mail_host import DOVECOT_SERVICES, POSTFIX_SERVICES, SERVICES, MailHost
-from tests.stacks import find_free_port
 from tests.states import make_material, with_default, with_listener, with_name, with_open
 
 pytestmark = pytest.mark.integration

@@ -22,11 +22,11 @@ from typing import Any
 import psutil
 import pytest
 
+from mailadmin.demo.authority.ports import find_free_port
 from mailadmin.demo.password import load_or_create_password
 from mailadmin.demo.programs import list_session
 from mailadmin.sandbox import paths
 from tests.integration import mail_clients
-from tests.stacks import find_free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 

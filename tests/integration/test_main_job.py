@@ -16,8 +16,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from mailadmin.demo.authority.ports import find_free_port
 from tests.integration import mail_clients
-from tests.stacks import RunningStack, find_free_port, run_stack, wait_until
+from tests.stacks import RunningStack, run_stack, wait_until
 from tests.throwaway_pki import ThrowawayCa
 
 pytestmark = [

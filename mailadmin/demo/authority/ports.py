@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import socket
 from collections.abc import Iterable
 from pathlib import Path
@@ -12,6 +13,7 @@ from mailadmin.sandbox.addresses import can_listen
 
 LOOPBACK = "127.0.0.1"
 _MOST_TRIALS = 100
+_PORTS = range(20_000, 32_000)
 
 
 def keep_ports(file: Path, names: Iterable[str]) -> dict[str, int]:
@@ -32,16 +34,19 @@ def keep_ports(file: Path, names: Iterable[str]) -> dict[str, int]:
 
 
 def find_free_port(taken: Iterable[int] = ()) -> int:
-    """Return a port that is free for TCP and for UDP."""
+    """Return a port that is free for TCP and for UDP.
+
+    It is none that the kernel gives to outgoing connections (ip(7), ip_local_port_range): on a
+    busy machine one of these could have it before the program that is told about it.
+    """
     for _ in range(_MOST_TRIALS):
-        with socket.socket() as listener, socket.socket(type=socket.SOCK_DGRAM) as receiver:
-            listener.bind((LOOPBACK, 0))
-            port = int(listener.getsockname()[1])
+        port = secrets.choice(_PORTS)
+        with socket.socket(type=socket.SOCK_DGRAM) as receiver:
             try:
                 receiver.bind((LOOPBACK, port))
             except OSError:
                 continue
-        if port not in taken:
+        if port not in taken and can_listen(LOOPBACK, port):
             return port
     raise OSError(f"no port of {LOOPBACK} is free")
 
