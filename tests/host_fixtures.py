@@ -2,13 +2,15 @@
 
 Each is written in the structure of the package or guide it is named after, and says in its
 ``host.toml`` what must be understood of it. ``@ROOT@`` stands for the folder. Postfix's own
-``postconf`` reads them, and ``doveconf`` where the host is of Dovecot 2.3; for 2.4 ``doveconf.txt``
-holds what 2.4.1 prints for these files (``-d``, then ``-a``; only the sections that we read).
+``postconf`` reads them, and ``doveconf`` where this machine's is of the host's version; elsewhere
+``doveconf.txt`` holds what 2.3.19 or 2.4.1 prints for these files (``-d``, then ``-a``; only the
+sections that we read).
 """
 
 from __future__ import annotations
 
 import shutil
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -17,9 +19,9 @@ from typing import Any
 
 from mailadmin.agent import protocol
 from mailadmin.agent.client import AgentClient
-from mailadmin.agent.config import AgentConfig
+from mailadmin.agent.config import AgentConfig, DovecotPaths
 from mailadmin.agent.host import Host
-from mailadmin.agent.host.dovecot import DovecotHost
+from mailadmin.agent.host.dovecot import DovecotHost, version_numbers
 from mailadmin.agent.protocol import AgentError, Request
 from mailadmin.agent.server import Agent
 from mailadmin.mailconf.dovecot_settings import DovecotSettings, read_settings
@@ -83,11 +85,15 @@ class InProcessAgent(AgentClient):
             yield protocol.decode(protocol.encode(message))
 
 
-class Dovecot24(DovecotHost):
-    """Dovecot 2.4, as far as it can be asked without being installed."""
+class RecordedDovecot(DovecotHost):
+    """Dovecot of another version than the installed one, as far as its answers were recorded."""
+
+    def __init__(self, paths: DovecotPaths, numbers: tuple[int, int]) -> None:
+        super().__init__(paths)
+        self.numbers = numbers
 
     def version(self) -> str:
-        return "2.4.1"
+        return "2.4.1" if self.numbers == (2, 4) else "2.3.19.1"
 
     def read_settings(self) -> DovecotSettings:
         own = self.paths.dropin.read_text() if self.paths.dropin.exists() else ""
@@ -99,6 +105,17 @@ class Dovecot24(DovecotHost):
     @property
     def _printed(self) -> str:
         return (self.paths.config_file.parent.parent / "doveconf.txt").read_text()
+
+
+def dovecot_numbers(about: dict[str, Any]) -> tuple[int, int]:
+    """Return the version that a host's files are written for; 2.3 if it names none."""
+    return (2, 4) if about["dovecot"] == "2.4" else (2, 3)
+
+
+def installed_dovecot() -> tuple[int, int]:
+    """Return the version of this machine's Dovecot."""
+    said = subprocess.run(["dovecot", "--version"], capture_output=True, text=True, check=True)
+    return version_numbers(said.stdout)
 
 
 def set_up_host(name: str, root: Path) -> HostFixture:
@@ -115,8 +132,9 @@ def set_up_host(name: str, root: Path) -> HostFixture:
     (root / "dovecot" / "conf.d").mkdir(exist_ok=True)
     (root / "postfix" / "main.cf").chmod(0o640)
     host = Host(_config(root))
-    if about["dovecot"] == "2.4":
-        host.dovecot = Dovecot24(host.dovecot.paths)
+    numbers = dovecot_numbers(about)
+    if numbers != installed_dovecot():
+        host.dovecot = RecordedDovecot(host.dovecot.paths, numbers)
     host.store.prepare()
     return HostFixture(root, about, materials, host)
 

@@ -23,7 +23,7 @@ from mailadmin.mailconf.profiles import KEPT
 from mailadmin.pki.keys import load_private_key, public_key_id
 from mailadmin.servers.models import MailServer
 from mailadmin.servers.services import register_server
-from tests.host_fixtures import HostFixture, InProcessAgent, set_up_host
+from tests.host_fixtures import HostFixture, InProcessAgent, installed_dovecot, set_up_host
 from tests.states import make_material
 
 pytestmark = pytest.mark.django_db
@@ -48,10 +48,11 @@ def agent(found: HostFixture, monkeypatch: pytest.MonkeyPatch) -> InProcessAgent
 
 
 def test_a_copy_is_read_and_nothing_is_stored(tmp_path: Path) -> None:
-    host = set_up_host("iredmail", tmp_path)
+    is_new = installed_dovecot() >= (2, 4)
+    host = set_up_host("debian13-shipped" if is_new else "iredmail", tmp_path / "copy")
     before = host.snapshot()
-    copy = ("--postfix", str(tmp_path / "postfix"))
-    shown = json.loads(run(*copy, "--dovecot", str(tmp_path / "dovecot/dovecot.conf"), "--json"))
+    copy = ("--postfix", str(host.root / "postfix"))
+    shown = json.loads(run(*copy, "--dovecot", str(host.root / "dovecot/dovecot.conf"), "--json"))
     assert shown["plan"]["is_empty"]
     assert not shown["is_adopted"]
     assert {item["service"] for item in shown["listeners"] if item["is_enabled"]} == set(
