@@ -247,7 +247,7 @@ def _load(provider: str) -> type[LexiconProvider]:
 def _configure(provider: str, zone: str, options: Mapping[str, str]) -> ConfigResolver:
     """Return the configuration: ours alone, nothing of the environment or of files."""
     told = {"provider_name": provider, "domain": zone, "ttl": RECORD_TTL, provider: dict(options)}
-    empty: ConfigResolver = ConfigResolver()  # type: ignore[no-untyped-call]
+    empty: ConfigResolver = ConfigResolver()  # type: ignore[no-untyped-call]  # no types
     return empty.with_config_source(DictConfigSource(told))
 
 
