@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -172,10 +173,19 @@ class MailHost:
 
     @staticmethod
     def edit(path: Path, text: str) -> None:
-        """Write a file by hand, some time ago: Postfix waits for one of this second to cool."""
-        path.write_text(text)
+        """Write a file by hand, some time ago: Postfix waits for one of this second to cool.
+
+        As a good editor does it, by a rename: a daemon that starts this very moment would read
+        half a file, and with Postfix's postlogd all that log into it would wait.
+        """
+        unfinished = path.with_name(f".{path.name}.edited")
+        unfinished.write_text(text)
+        if path.exists():
+            shutil.copymode(path, unfinished)
+            shutil.chown(unfinished, path.stat().st_uid, path.stat().st_gid)
         moment = time.time() - 60
-        os.utime(path, (moment, moment))
+        os.utime(unfinished, (moment, moment))
+        unfinished.replace(path)
 
     # What is there
 
