@@ -12,6 +12,9 @@ import psutil
 from mailadmin.mailconf.state import ANY_ADDRESS
 from mailadmin.pki.problems import Param, Problem, Severity
 
+_UNKNOWN = "unknown"
+_LOOKS = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Holder:
@@ -23,7 +26,20 @@ class Holder:
 
 
 def find_holder(address: str, port: int) -> Holder | None:
-    """Return who listens on this address and port, or on every address; None if nobody does."""
+    """Return who listens on this address and port, or on every address; None if nobody does.
+
+    Of the processes that share a socket the youngest is named: a login process that is gone a
+    moment later. Then it is asked again, for a port of ours must not look like a stranger's.
+    """
+    holder = _look_for_holder(address, port)
+    for _ in range(_LOOKS - 1):
+        if holder is None or holder.program != _UNKNOWN:
+            break
+        holder = _look_for_holder(address, port)
+    return holder
+
+
+def _look_for_holder(address: str, port: int) -> Holder | None:
     for row in psutil.net_connections("tcp"):
         if row.status != psutil.CONN_LISTEN or not row.laddr or row.laddr.port != port:
             continue
@@ -97,8 +113,8 @@ def _bind_problem(service: str, where: dict[str, Param], error: OSError) -> Prob
 
 def _program_name(pid: int | None) -> str:
     if pid is None:
-        return "unknown"
+        return _UNKNOWN
     try:
         return str(psutil.Process(pid).name())
     except psutil.Error:
-        return "unknown"
+        return _UNKNOWN

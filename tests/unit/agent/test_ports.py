@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
 from collections.abc import Iterator
+from typing import Any
 
 import psutil
 import pytest
@@ -93,3 +95,25 @@ def test_nobody_holds_a_free_port() -> None:
         free.bind((ADDRESS, 0))
         port = int(free.getsockname()[1])
         assert find_holder(ADDRESS, port) is None
+
+
+def test_a_holder_that_ended_meanwhile_is_looked_for_again(
+    held: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The list of the machine names the youngest of those that share a socket: here one that
+    # ended, as a login process does, before it could be asked for its name.
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    look = psutil.net_connections
+    looks = []
+
+    def look_at(kind: str) -> list[Any]:
+        looks.append(kind)
+        rows = look(kind)
+        return [row._replace(pid=ended.pid) for row in rows] if len(looks) == 1 else rows
+
+    monkeypatch.setattr(psutil, "net_connections", look_at)
+    holder = find_holder(ADDRESS, held)
+    assert holder is not None
+    assert holder.pid == os.getpid()
+    assert len(looks) == 2
