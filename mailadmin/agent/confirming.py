@@ -58,11 +58,13 @@ class Confirming:
             self._take_back(trial, NOT_CONFIRMED, _log_step)
 
     def keep_time(self) -> None:
-        """Watch the deadline from now on."""
+        """Watch the deadline from now on, and no longer an earlier one that is taken back."""
         with self._changed:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._watch, daemon=True)
                 self._thread.start()
+            else:
+                self._wake()
 
     def stop(self) -> None:
         """Watch no longer: the agent ends, and the next one takes it up."""
@@ -75,8 +77,7 @@ class Confirming:
         with self._applying:
             self._trials().confirm(deployment_id)
         with self._changed:
-            self._is_changed = True
-            self._changed.notify_all()
+            self._wake()
 
     def take_back(self, deployment_id: str, tell: Tell) -> ApplyReport:
         """Take it back at once, or say how that went. Raises :class:`AgentError`."""
@@ -99,25 +100,30 @@ class Confirming:
             raise AgentError.because("confirm.kept")
         return report
 
+    def _wake(self) -> None:
+        """Let whoever watches look again; to be called with ``_changed`` held."""
+        self._is_changed = True
+        self._changed.notify_all()
+
     def _watch(self) -> None:
         """Wait for the deadline; ends when nothing waits any more."""
-        while (pause := self._look()) is not None:
-            self._wait(pause)
+        while (moment := self._look()) is not None:
+            self._wait_until(moment)
 
     def _look(self) -> float | None:
-        """Take back what ran out; returns in how many seconds to look again, None: never."""
+        """Take back what ran out; returns when to look again (since boot), None: never."""
         with self._applying:
-            pause: float | None = None
+            moment: float | None = None
             try:
-                pause = self._end_if_due()
+                moment = self._end_if_due()
             except Exception:
                 # An unreadable disk may be readable again, and the deadline is still ours to keep.
+                moment = self._since_boot() + _AFTER_A_FAULT
                 logger.exception("the deployment that waits to be confirmed")
-                pause = _AFTER_A_FAULT
-            if pause is None:
+            if moment is None:
                 with self._changed:
                     self._thread = None
-            return pause
+            return moment
 
     def _end_if_due(self) -> float | None:
         trials = self._trials()
@@ -126,20 +132,26 @@ class Confirming:
         # as with the journal: meanwhile somebody may be at work by hand.
         if trial is None or trial.ending is not None:
             return None
+        # Read first: what passes from here on counts, were it hours of sleep.
+        now = self._since_boot()
         left = trials.left(trial)
         if left:
-            return left
+            return now + left
         self._take_back(trial, NOT_CONFIRMED, _log_step)
         return None
 
-    def _wait(self, seconds: float) -> None:
-        """Wait so long by the clock that goes on while the machine sleeps, or until a change."""
-        since_boot = self._trials().clock.since_boot
-        until = since_boot() + seconds
+    def _wait_until(self, moment: float) -> None:
+        """Wait by the clock that goes on while the machine sleeps, or until a change."""
         with self._changed:
-            while not self._is_stopping and not self._is_changed and since_boot() < until:
-                self._changed.wait(min(max(until - since_boot(), 0), _LOOK_AGAIN))
+            while not self._is_stopping and not self._is_changed:
+                left = moment - self._since_boot()
+                if left <= 0:
+                    break
+                self._changed.wait(min(left, _LOOK_AGAIN))
             self._is_changed = False
+
+    def _since_boot(self) -> float:
+        return self._trials().clock.since_boot()
 
     def _take_back(self, trial: Trial, reason: Problem, tell: Tell) -> ApplyReport:
         why = replace(reason, params={"minutes": max(1, round(trial.seconds / 60))})

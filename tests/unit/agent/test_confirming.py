@@ -10,7 +10,9 @@ import pytest
 
 from mailadmin.agent import confirming, proving, server
 from mailadmin.agent.apply import Applier
+from mailadmin.agent.host.trial import Trial
 from mailadmin.agent.protocol import AgentError, ApplyReport, Outcome, StepEvent
+from mailadmin.agent.trials import Trials
 from mailadmin.mailconf.state import DesiredState
 from tests.states import make_material, with_default, with_open
 from tests.unit.agent.machine import FakeHost, Machine
@@ -53,12 +55,14 @@ def wanted(machine: Machine) -> DesiredState:
     return with_default(machine.state_now(), make_material("new").certificate)
 
 
-def put_on_trial(served: Served, wanted: DesiredState, seconds: int = 300) -> ApplyReport:
+def put_on_trial(
+    served: Served, wanted: DesiredState, seconds: int = 300, deployment_id: str = "one"
+) -> ApplyReport:
     digest = served.client.plan(wanted).digest
     return served.client.apply(
         wanted,
         digest=digest,
-        deployment_id="one",
+        deployment_id=deployment_id,
         on_step=lambda _: None,
         confirm_within=seconds,
     )
@@ -133,6 +137,37 @@ def test_it_is_taken_back_at_once_on_request(
     assert code_of(raised) == "confirm.too_late"
 
 
+def test_the_next_one_keeps_its_own_time_after_one_taken_back(
+    serve: Serve, machine: Machine, wanted: DesiredState
+) -> None:
+    served, before = serve(), machine.snapshot()
+    put_on_trial(served, wanted, 3600)
+    wait_for(lambda: served.agent.confirming._changed._waiters)  # type: ignore[attr-defined]
+    served.client.take_back("one", lambda _: None)
+    put_on_trial(served, wanted, 60, "two")
+    machine.clocks.pass_by(60)
+    wait_for(lambda: not machine.has_trial)
+    assert machine.snapshot() == before
+
+
+def test_a_machine_that_sleeps_just_after_the_look_loses_no_time(
+    serve: Serve, machine: Machine, wanted: DesiredState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served, before = serve(), machine.snapshot()
+    look, naps = Trials.left, [300.0]
+
+    def look_and_sleep(trials: Trials, trial: Trial) -> float:
+        left = look(trials, trial)
+        if naps:
+            machine.clocks.pass_by(naps.pop())
+        return left
+
+    monkeypatch.setattr(Trials, "left", look_and_sleep)
+    put_on_trial(served, wanted)
+    wait_for(lambda: not machine.has_trial)
+    assert machine.snapshot() == before
+
+
 def test_another_agent_takes_up_the_time(
     serve: Serve, machine: Machine, wanted: DesiredState
 ) -> None:
@@ -170,12 +205,14 @@ def test_a_disk_that_cannot_be_read_for_a_while_does_not_end_the_watch(
     served, before = serve(), machine.snapshot()
     put_on_trial(served, wanted)
     record = machine.config.state_dir / "trial.json"
-    record.rename(record.with_name("away"))
-    record.mkdir()
+    away, circle = record.with_name("away"), record.with_name("circle")
+    away.hardlink_to(record)
+    circle.symlink_to(record)
+    # In one step: nobody may look while there is none.
+    circle.replace(record)
     machine.clocks.pass_by(300)
     wait_for(lambda: "the deployment that waits to be confirmed" in caplog.text)
-    record.rmdir()
-    record.with_name("away").rename(record)
+    away.replace(record)
     machine.clocks.pass_by(2)
     wait_for(lambda: not machine.has_trial)
     assert machine.snapshot() == before
