@@ -24,7 +24,8 @@ class Confirming:
     """The timer of the agent, and what can be asked about the deployment that waits.
 
     ``applying`` is held while anything of the daemons changes. ``keep_distance`` waits until the
-    last reload is far enough away; ``note_taken_back`` is told which deployment is no more.
+    last reload is far enough away; ``forget_job`` is told which deployment is answered for from
+    the disk from now on, and ``note_change`` is called when the daemons have been changed.
     """
 
     def __init__(
@@ -33,12 +34,14 @@ class Confirming:
         trials: Callable[[], Trials],
         applying: threading.Lock,
         keep_distance: Callable[[Tell], None],
-        note_taken_back: Callable[[str], None],
+        forget_job: Callable[[str], None],
+        note_change: Callable[[], None],
     ) -> None:
         self._trials = trials
         self._applying = applying
         self._keep_distance = keep_distance
-        self._note_taken_back = note_taken_back
+        self._forget_job = forget_job
+        self._note_change = note_change
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._is_stopping = False
@@ -155,8 +158,10 @@ class Confirming:
 
     def _take_back(self, trial: Trial, reason: Problem, tell: Tell) -> ApplyReport:
         why = replace(reason, params={"minutes": max(1, round(trial.seconds / 60))})
+        # Before, not after: it would be told that it stands while the disk says the opposite.
+        self._forget_job(trial.deployment_id)
         report = self._trials().take_back(trial, why, tell)
-        self._note_taken_back(trial.deployment_id)
+        self._note_change()
         logger.warning("%s: %s is taken back: %s", reason.code, trial.deployment_id, report.outcome)
         return report
 

@@ -124,7 +124,8 @@ class Agent:
             trials=lambda: self._applier().trials,
             applying=self._applying,
             keep_distance=self._keep_distance,
-            note_taken_back=self._note_taken_back,
+            forget_job=self._forget_job,
+            note_change=self._note_change,
         )
 
     def prepare(self) -> None:
@@ -133,7 +134,7 @@ class Agent:
         self.host.store.lock()
         report = self._applier().recover(_log_step)
         if report is not None:
-            self._last_apply = time.monotonic()
+            self._note_change()
             logger.warning("an interrupted apply was ended: %s", report.outcome)
         else:
             # What a dead agent staged and never put in place holds keys.
@@ -227,12 +228,15 @@ class Agent:
 
     def _apply(self, request: Request, send: Send) -> ApplyReport:
         deployment_id = read_deployment_id(request)
-        known = self.host.store.read_result(deployment_id)
-        if known is not None and deployment_id not in self._jobs:
-            for event in known.steps:
-                send({"event": event.as_dict()})
-            return known
-        job = self._job(request, deployment_id)
+        # The job before the report: whatever is over and forgotten by now is on the disk.
+        job = self._jobs.get(deployment_id)
+        if job is None:
+            known = self.host.store.read_result(deployment_id)
+            if known is not None:
+                for event in known.steps:
+                    send({"event": event.as_dict()})
+                return known
+            job = self._job(request, deployment_id)
         for event in job.follow():
             send({"event": event.as_dict()})
         if job.report is None:
@@ -252,11 +256,13 @@ class Agent:
         )
         return report.as_dict()
 
-    def _note_taken_back(self, deployment_id: str) -> None:
-        """Answer from the report on the disk from now on, and keep the distance to the next."""
-        self._last_apply = time.monotonic()
+    def _forget_job(self, deployment_id: str) -> None:
         with self._lock:
             self._jobs.pop(deployment_id, None)
+
+    def _note_change(self) -> None:
+        """Keep the distance from now on."""
+        self._last_apply = time.monotonic()
 
     def _job(self, request: Request, deployment_id: str) -> Job:
         with self._lock:
@@ -286,7 +292,7 @@ class Agent:
                     if report.confirm_by:
                         self.confirming.keep_time()
                     if report.outcome is not Outcome.REFUSED:
-                        self._last_apply = time.monotonic()
+                        self._note_change()
         except Exception:
             # Whatever it was, nobody may wait for ever; the journal is undone at the next start.
             logger.exception("an apply broke")

@@ -15,7 +15,7 @@ from mailadmin.agent.protocol import AgentError, ApplyReport, Outcome, StepEvent
 from mailadmin.agent.trials import Trials
 from mailadmin.mailconf.state import DesiredState
 from tests.states import make_material, with_default, with_open
-from tests.unit.agent.machine import FakeHost, Machine
+from tests.unit.agent.machine import FakeHost, FaultyTrialFile, Machine
 from tests.unit.agent.test_server import Served, wait_for
 
 Serve = Callable[..., Served]
@@ -166,6 +166,24 @@ def test_a_machine_that_sleeps_just_after_the_look_loses_no_time(
     put_on_trial(served, wanted)
     wait_for(lambda: not machine.has_trial)
     assert machine.snapshot() == before
+
+
+def test_whoever_asks_while_it_is_forgotten_is_not_told_that_it_stands(
+    serve: Serve, machine: Machine, wanted: DesiredState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    served = serve()
+    put_on_trial(served, wanted)
+    told: list[ApplyReport] = []
+    drop = FaultyTrialFile.drop
+
+    def drop_and_ask(file: FaultyTrialFile) -> None:
+        drop(file)
+        told.append(put_on_trial(served, wanted))
+
+    monkeypatch.setattr(FaultyTrialFile, "drop", drop_and_ask)
+    report = served.client.take_back("one", lambda _: None)
+    assert report.outcome is Outcome.ROLLED_BACK
+    assert told == [report]
 
 
 def test_another_agent_takes_up_the_time(
