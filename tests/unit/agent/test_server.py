@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -34,7 +35,7 @@ from mailadmin.mailconf.state import DesiredState
 from tests.states import make_material, with_default, with_open
 from tests.unit.agent.machine import Machine
 
-LIMIT = 20.0
+LIMIT = 60.0
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
@@ -406,7 +407,9 @@ def test_a_question_that_never_ends_is_given_up(
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(LIMIT)
         connection.connect(str(machine.config.socket))
-        connection.sendall(b'{"verb": "obs')
+        # On a busy machine it has been given up by now.
+        with contextlib.suppress(BrokenPipeError):
+            connection.sendall(b'{"verb": "obs')
         answer = json.loads(connection.makefile("rb").readline())
     assert answer["error"]["code"] == "agent.request_incomplete"
 
@@ -415,8 +418,13 @@ def test_a_question_that_never_ends_is_given_up(
 
 
 def test_the_same_deployment_asked_twice_at_once_is_applied_once(
-    serve: Callable[..., Served], machine: Machine, wanted: DesiredState
+    serve: Callable[..., Served],
+    machine: Machine,
+    wanted: DesiredState,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # Each is told the last step again after a silence, and their silences begin at different times.
+    monkeypatch.setattr(server, "_SIGN_OF_LIFE", LIMIT)
     one = serve()
     digest = one.client.plan(wanted).digest
     one.may_go_on.clear()
@@ -525,18 +533,19 @@ def test_only_the_last_hundred_jobs_are_remembered(
 
 
 def test_a_second_apply_waits_for_the_distance_and_says_so(
-    serve: Callable[..., Served], wanted: DesiredState
+    serve: Callable[..., Served], wanted: DesiredState, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = serve(spacing=0.3)
+    one = serve(spacing=600)
     one.apply(wanted, "one")
+    waits: list[float] = []
+    monkeypatch.setattr(one.agent._stopping, "wait", waits.append)
     told: list[StepEvent] = []
-    started = time.monotonic()
     report = one.apply(with_open(wanted, "pop3", is_open=False), "two", told)
     assert report.outcome is Outcome.SUCCEEDED
-    assert time.monotonic() - started > 0.2
+    (wait,) = waits
+    assert 600 - LIMIT < wait <= 600
     assert (told[0].code, told[0].status) == ("waiting", StepStatus.RUNNING)
-    assert told[0].duration_ms is not None
-    assert 0 < told[0].duration_ms <= 300
+    assert told[0].duration_ms == round(wait * 1000)
     assert "waiting" not in [step.code for step in report.steps]
 
 
