@@ -18,6 +18,9 @@ os.environ["DATABASE_URL"] = os.environ.get("MAILADMIN_TEST_DATABASE_URL", "")
 
 from mailadmin.settings import *  # noqa: E402, F403  # after the environment is set
 
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):  # noqa: F405
+    DATABASES["default"]["TEST"] = {"NAME": f"{_VAR}/tests.sqlite3"}  # noqa: F405
+
 # The programs that a test starts are told theirs, or use SQLite in the folder they are given.
 del os.environ["DATABASE_URL"]
 
