@@ -12,11 +12,11 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.accessibility import violations
+from tests.browser.conftest import open_context
 from tests.stacks import USERNAME, RunningStack, run_stack
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.timeout(240),
     pytest.mark.xdist_group("acme-stack"),
 ]
 
@@ -34,9 +34,8 @@ def panel() -> Iterator[RunningStack]:
 
 @pytest.fixture
 def tab(browser: Browser, panel: RunningStack) -> Iterator[Page]:
-    context = browser.new_context(base_url=panel.url, reduced_motion="reduce")
+    context = open_context(browser, panel.url)
     page = context.new_page()
-    page.set_default_timeout(15_000)
     troubles: list[str] = []
     page.on("pageerror", lambda error: troubles.append(f"script error: {error}"))
     page.on("console", lambda said: troubles.append(said.text) if said.type == "error" else None)
@@ -98,11 +97,11 @@ def test_one_click_gets_a_certificate_that_renews_itself(tab: Page, panel: Runni
     tab.get_by_role("button", name="Put it in place").click()
     expect(tab).to_have_url(re.compile("/deployments/review/"))
     apply = tab.get_by_role("button", name=re.compile("^Apply"))
-    expect(apply).to_be_visible(timeout=30_000)
+    expect(apply).to_be_visible()
     _is_fit(tab)
     assert _served(panel) != fingerprint
     apply.click()
-    expect(tab.locator("h2#outcome")).to_have_text(re.compile("^Proven on"), timeout=60_000)
+    expect(tab.locator("h2#outcome")).to_have_text(re.compile("^Proven on"))
     assert _served(panel) == fingerprint
     tab.get_by_role("link", name="Renewals").click()
     expect(tab.get_by_text("Nobody has to do anything")).to_be_visible()

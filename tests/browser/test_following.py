@@ -5,7 +5,10 @@ Nobody works behind the panel here: the test writes the rows that a worker would
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
+from django.db import transaction
 from django.utils import timezone
 from playwright.sync_api import Page, expect
 
@@ -65,8 +68,10 @@ def test_a_row_opens_closes_and_stays_open_over_a_look(page: Page, server: MailS
 
     page.get_by_role("button", name="Check now").click()
     expect(page.locator("#served")).to_contain_text("Looking at 8 ports now")
-    ProbeRun.objects.filter(status=ProbeRun.Status.QUEUED).delete()
-    make_look(server, changed={"imaps": CLOSED})
+    # At once: a page that saw no look under way would look again only after half a minute.
+    with transaction.atomic():
+        ProbeRun.objects.filter(status=ProbeRun.Status.QUEUED).delete()
+        make_look(server, changed={"imaps": CLOSED})
     expect(page.locator("#row-imaps")).to_contain_text("closed")
     expect(page.locator("#health")).to_contain_text("1 port is not right")
     expect(page.locator("#drift")).to_contain_text("1 port does not show")
@@ -109,7 +114,10 @@ def test_a_diff_is_copied_line_by_line(page: Page, server: MailServer) -> None:
     _change(server)
     make_plan(server, finished_at=timezone.now())
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.clock.install()
     page.goto("/deployments/review/")
+    # That it was copied is shown for a moment, which lasts until it was seen.
+    page.clock.pause_at(datetime.now(UTC) + timedelta(hours=1))
     page.get_by_role("button", name="Copy the diff of main.cf").click()
     expect(page.locator(".btn-copy.is-copied")).to_have_count(1)
     copied = page.evaluate("navigator.clipboard.readText()")
@@ -125,6 +133,7 @@ def test_a_deployment_is_followed_to_its_end_and_then_left_alone(
     _change(server)
     deployment = make_deployment(server, status=Deployment.Status.RUNNING)
     make_steps(deployment, "planned", "swapped")
+    page.clock.install()
     page.goto(f"/deployments/{deployment.number}/")
     expect(page.locator("#outcome")).to_have_text("Under way.")
     expect(page.locator("#pending")).to_contain_text("2 pending changes")
@@ -145,7 +154,7 @@ def test_a_deployment_is_followed_to_its_end_and_then_left_alone(
     expect(page.locator("#pending")).to_be_empty()
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    page.wait_for_timeout(1200)
+    page.clock.run_for("01:00")
     assert asked == []
 
 
@@ -173,6 +182,8 @@ def test_axe_finds_nothing_in_any_state(
         width = tab.evaluate("document.documentElement.scrollWidth - innerWidth")
         if width > 0:
             troubles[name].append(f"{width} pixels too wide")
+        # A page that follows something would notice what is written next, and load itself anew.
+        tab.goto("about:blank")
 
     review = "/deployments/review/"
     make_plan(server, files=[])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from django.db import transaction
 from playwright.sync_api import Page, expect
 
 from mailadmin.deployments.models import Foresight
@@ -21,9 +22,10 @@ def test_the_answer_appears_and_the_list_unfolds(page: Page) -> None:
     page.goto("/deployments/review/")
     section = page.locator("#foresight")
     expect(section).to_contain_text("1000000 lines read, now in mail.log.1")
-    answer = make_foresight(server, make_usage()).outlook
-    Foresight.objects.exclude(pk=waiting.pk).delete()
-    Foresight.objects.update(status=Foresight.Status.READY, outlook=answer)
+    with transaction.atomic():
+        answer = make_foresight(server, make_usage()).outlook
+        Foresight.objects.exclude(pk=waiting.pk).delete()
+        Foresight.objects.update(status=Foresight.Status.READY, outlook=answer)
     expect(section).to_contain_text("2 people still read mail on port 110")
     people = section.locator("#people-1")
     expect(people).to_be_hidden()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from django.urls import reverse
+from playwright.sync_api import expect
 from pytest_django import Settings
 
 from mailadmin.certificates.models import Certificate
@@ -70,6 +71,6 @@ def test_the_kind_of_key_is_asked_only_for_a_new_one(
     page.goto(addresses[0])
     kinds = page.locator("input[name=key_kind]").first
     page.get_by_label("Keep the key").check()
-    assert not kinds.is_visible()
+    expect(kinds).to_be_hidden()
     page.get_by_label("New key").check()
-    assert kinds.is_visible()
+    expect(kinds).to_be_visible()

@@ -97,9 +97,14 @@ def test_the_pages_of_authorities_are_accessible(
     page.goto(AUTHORITIES)
     assert violations(page) == []
     page.get_by_role("link", name="Add an authority").click()
+    pasted = page.get_by_label("Or paste here")
+    expect(pasted).to_be_visible()
     assert violations(page) == []
-    page.get_by_label("Or paste here").fill(own.root_pem.decode())
+    pasted.fill(own.root_pem.decode())
     page.get_by_role("button", name="Trust it").click()
+    remove = page.get_by_role("link", name="Remove Example Office Authority")
+    expect(remove).to_be_visible()
     assert violations(page) == []
-    page.get_by_role("link", name="Remove Example Office Authority").click()
+    remove.click()
+    expect(page.get_by_role("button", name="Stop trusting it")).to_be_visible()
     assert violations(page) == []
