@@ -7,7 +7,7 @@ import selectors
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from time import monotonic
@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 import mailadmin
+from mailadmin.certificates.bounded.allowance import Allowance
 from mailadmin.certificates.bounded.limits import LIMITS, Limits
 from mailadmin.certificates.bounded.listed import ListedKeys
 from mailadmin.certificates.bounded.questions import (
@@ -66,7 +67,7 @@ class BoundedReader:
     def __init__(self, limits: Limits = LIMITS) -> None:
         self._limits = limits
         self._child: _Child | None = None
-        self._seconds_left = limits.seconds
+        self._allowance = Allowance(limits)
         self._stop: ReadingProblem | None = None
 
     def __enter__(self) -> Self:
@@ -168,11 +169,7 @@ class BoundedReader:
         message = to_wire(asked, question.asked)
         if self._child is None:
             self._child = _Child(self._limits)
-        begin = monotonic()
-        try:
-            answer = self._child.ask(name.encode(), message, self._seconds_left)
-        finally:
-            self._seconds_left -= monotonic() - begin
+        answer = self._child.ask(name.encode(), message, self._allowance)
         try:
             return from_wire(answer, question.answered)
         except WireError:
@@ -224,16 +221,19 @@ class _Child:
         self._limits = limits
         self._received = b""
         self._running = _start(limits)
+        deadline = monotonic() + limits.start_seconds
         try:
-            self._communicate(b"", limits.start_seconds)
+            self._communicate(b"", lambda: deadline - monotonic())
         except _NoAnswerError:
             self.kill()
             raise _NoAnswerError("reading.not_started") from None
 
-    def ask(self, name: bytes, message: bytes, seconds: float) -> bytes:
-        """Return the answer, which must come within so many seconds."""
+    def ask(self, name: bytes, message: bytes, allowance: Allowance) -> bytes:
+        """Return the answer, which must come within the allowance."""
         named = len(name).to_bytes(LENGTH_BYTES) + name
-        mark, answer = self._communicate(named + message, seconds)
+        allowance.begin(self._running.pid)
+        mark, answer = self._communicate(named + message, allowance.left)
+        allowance.end()
         if mark == OUT_OF_MEMORY:
             raise _NoAnswerError("reading.too_much_memory", limit=self._limits.memory_mib)
         if mark != ANSWERED:
@@ -248,9 +248,10 @@ class _Child:
             if pipe is not None:
                 _close(pipe)
 
-    def _communicate(self, outgoing: bytes, seconds: float) -> tuple[bytes, bytes]:
+    def _communicate(
+        self, outgoing: bytes, seconds_left: Callable[[], float]
+    ) -> tuple[bytes, bytes]:
         """Send, and return the mark and the content of the next message."""
-        deadline = monotonic() + seconds
         unsent = memoryview(outgoing)
         incoming, sink = _descriptor(self._running.stdout), _descriptor(self._running.stdin)
         with selectors.DefaultSelector() as selector:
@@ -258,7 +259,7 @@ class _Child:
             if unsent:
                 selector.register(sink, selectors.EVENT_WRITE)
             while True:
-                left = deadline - monotonic()
+                left = seconds_left()
                 if left <= 0:
                     raise self._too_slow()
                 ready = {key.fd for key, _ in selector.select(left)}

@@ -13,8 +13,15 @@ from time import monotonic
 import pytest
 
 from mailadmin.certificates import bounded
-from mailadmin.certificates.bounded import LIMITS, BoundedReader, Limits, ReadingProblem, find_stop
+from mailadmin.certificates.bounded import (
+    BoundedReader,
+    Limits,
+    ReadingProblem,
+    allowance,
+    find_stop,
+)
 from mailadmin.certificates.bounded import reader as reader_module
+from mailadmin.certificates.bounded.allowance import Allowance
 from mailadmin.certificates.bounded.wire import ANSWERED, READY, to_wire
 from mailadmin.pki.bundle import judge_bundle, read_parts
 from mailadmin.pki.certificate import CertificateFacts
@@ -95,21 +102,55 @@ def test_requests_and_offers_are_read_alike() -> None:
 
 def test_what_takes_too_long_is_killed_and_said(pretend: Pretend) -> None:
     pretend(SAY_READY + "while True: pass")
-    limits = Limits(seconds=0.3)
+    limits = Limits(seconds=0.3, patience_seconds=60)
     begin = monotonic()
     with BoundedReader(limits) as reader:
         parts = reader.read_parts([ISSUED.cert_pem])
         verdict = reader.judge_bundle(parts, now=NOW, roots=ROOTS)
     assert parts.problems == (Problem("reading.too_slow", params={"seconds": "0.3"}),)
     assert verdict.problems == parts.problems
-    assert monotonic() - begin < LIMITS.start_seconds
+    assert monotonic() - begin < 60
+
+
+def answer_after(work: str) -> str:
+    """Return a program that answers one question when it has done something."""
+    return f"os.read(0, 65536)\n{work}\nos.write(1, {ANSWERED + NOTHING_OFFERED!r})\n"
+
+
+def test_what_waits_for_a_processor_has_not_worked(pretend: Pretend) -> None:
+    pretend(SAY_READY + answer_after("time.sleep(0.3)"))
+    with BoundedReader(Limits(seconds=0.1, patience_seconds=100)) as reader:
+        assert reader.read_offered(b"") == []
+
+
+def test_one_that_neither_works_nor_answers_is_given_up(pretend: Pretend) -> None:
+    pretend(SAY_READY + "time.sleep(100)")
+    with BoundedReader(Limits(seconds=90, patience_seconds=0.3)) as reader:
+        (problem,) = reader.read_parts([b"x"]).problems
+    assert problem == Problem("reading.too_slow", params={"seconds": "90"})
+
+
+def test_patience_is_one_for_all_questions(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(allowance, "monotonic", lambda: clock[0])
+    left = Allowance(Limits(seconds=1000, patience_seconds=10))
+    left.begin(os.getpid())
+    clock[0] += 6
+    left.end()
+    clock[0] += 60  # between two questions
+    assert left.left() == 4
+    left.begin(os.getpid())
+    clock[0] += 3
+    assert left.left() == 1
+    clock[0] += 2
+    assert left.left() == 0
 
 
 def test_the_allowance_is_one_for_all_questions(pretend: Pretend) -> None:
     """Each answer takes two thirds of it, so the second is one too many."""
-    answer = f"os.read(0, 65536)\ntime.sleep(1.2)\nos.write(1, {ANSWERED + NOTHING_OFFERED!r})\n"
-    pretend(SAY_READY + answer * 2)
-    with BoundedReader(Limits(seconds=1.8)) as reader:
+    work = "end = time.process_time() + 0.6\nwhile time.process_time() < end: pass"
+    pretend(SAY_READY + answer_after(work) * 2)
+    with BoundedReader(Limits(seconds=0.9, patience_seconds=100)) as reader:
         assert reader.read_offered(b"") == []
         with pytest.raises(ReadingProblem) as caught:
             reader.read_offered(b"")
@@ -119,7 +160,7 @@ def test_the_allowance_is_one_for_all_questions(pretend: Pretend) -> None:
 def test_the_kernel_stops_a_child_whose_parent_does_not(pretend: Pretend) -> None:
     limit = "import resource\nresource.setrlimit(resource.RLIMIT_CPU, (1, 2))\n"
     pretend(limit + SAY_READY + "while True: pass")
-    with BoundedReader(Limits(seconds=60)) as reader:
+    with BoundedReader(Limits(seconds=60, patience_seconds=60)) as reader:
         (problem,) = reader.read_parts([b"x"]).problems
     assert problem.code == "reading.too_slow"
 
@@ -138,19 +179,19 @@ def test_the_kernel_stops_a_child_whose_parent_does_not(pretend: Pretend) -> Non
 )
 def test_a_child_that_dies_or_talks_nonsense_is_broken_off(program: str, pretend: Pretend) -> None:
     pretend(f"{SAY_READY}os.read(0, 1)\n{program}")
-    with BoundedReader(Limits(seconds=20)) as reader:
+    with BoundedReader(Limits(seconds=60, patience_seconds=60)) as reader:
         assert reader.read_parts([b"x" * 500_000]).problems == (Problem("reading.broken_off"),)
 
 
 def test_an_answer_without_end_is_broken_off(pretend: Pretend) -> None:
     flood = "os.write(1, b'a' + (2**31).to_bytes(4))\nwhile True: os.write(1, bytes(65536))"
     pretend(SAY_READY + flood)
-    with BoundedReader(Limits(seconds=20, answer_mib=1)) as reader:
+    with BoundedReader(Limits(seconds=60, patience_seconds=60, answer_mib=1)) as reader:
         assert reader.read_parts([b"x"]).problems == (Problem("reading.broken_off"),)
 
 
 def test_a_lack_of_memory_is_said() -> None:
-    with BoundedReader(Limits(memory_mib=80, seconds=20)) as reader:
+    with BoundedReader(Limits(memory_mib=80, seconds=60, patience_seconds=60)) as reader:
         problems = reader.read_parts([b"x" * 40_000_000]).problems
     assert problems == (Problem("reading.too_much_memory", params={"limit": 80}),)
 
@@ -211,7 +252,7 @@ def test_a_child_ends_with_its_parent() -> None:
         "os._exit(0)\n"
     )
     parent = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, check=True)
-    deadline = monotonic() + 10
+    deadline = monotonic() + 60
     while Path(f"/proc/{int(parent.stdout)}/mem").exists() and _is_alive(int(parent.stdout)):
         assert monotonic() < deadline
         os.sched_yield()
