@@ -24,7 +24,7 @@ from tests.factories import make_actor
 from tests.unit.deployments.conftest import ScriptedAgent
 
 Sent = list[tuple[str, int]]
-SPACING = 5.0
+SPACING = 500.0  # seconds; as many as a busy machine does not need for a test
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_two_admins_within_five_seconds_are_one_deployment_with_the_changes_of_b
     assert not runner.run_deployment(first.pk)
     second = request(server, other, "pop3", is_open=False, reason="nobody uses it")
     assert second.pk == first.pk
-    # Neither of the two has begun: five seconds have not passed.
+    # Neither of the two has begun: the time has not passed.
     assert not runner.run_deployment(first.pk)
     assert len(agent.applied) == 1
 
@@ -142,9 +142,7 @@ def test_a_plan_that_is_too_old_does_not_take_the_waiting_one_along(
     server: MailServer, actor: Actor, other: Actor, agent: ScriptedAgent, sent: Sent
 ) -> None:
     first = request(server, actor, "submission")
-    Deployment.objects.filter(pk=first.pk).update(
-        requested_at=timezone.now() + timedelta(seconds=1)
-    )
+    Deployment.objects.filter(pk=first.pk).update(requested_at=timezone.now() + timedelta(hours=1))
     with pytest.raises(ChangeRefusedError) as refused:
         request(server, other, "pop3", is_open=False)
     assert refused.value.problems[0].code == "plan.outdated"
@@ -177,7 +175,7 @@ def test_who_wanted_a_chance_to_take_it_back_keeps_it(
     assert joined.requested_by == "ada"
 
 
-def test_it_comes_back_when_the_five_seconds_are_over(
+def test_it_comes_back_when_the_time_is_over(
     server: MailServer,
     actor: Actor,
     agent: ScriptedAgent,
@@ -194,7 +192,7 @@ def test_it_comes_back_when_the_five_seconds_are_over(
     tasks.run_deployment(waiting.pk)
     assert len(again) == 1
     assert again[0] is not None
-    assert 4 < again[0] <= SPACING
+    assert SPACING - 60 < again[0] <= SPACING
 
 
 def test_a_clock_that_was_set_back_holds_nothing_up(

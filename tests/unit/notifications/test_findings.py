@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -186,9 +187,9 @@ def test_a_short_life_is_told_of_twice_and_at_its_end() -> None:
 
 def test_ten_thousand_spare_certificates_are_judged_in_a_moment() -> None:
     items = tuple(certificate(f"h{number}.example.org") for number in range(10_000))
-    began = datetime.now(UTC)
+    began = time.thread_time()
     assert len(findings(Facts(items), 70)) == 10_000
-    assert datetime.now(UTC) - began < timedelta(seconds=5)
+    assert time.thread_time() - began < 5
 
 
 def failing(failures: int, **values: Any) -> FailingRenewal:

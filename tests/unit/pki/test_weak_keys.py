@@ -225,9 +225,9 @@ def test_hostile_numbers_do_not_take_long(bits: int) -> None:
     modulus = 1 << bits - 1 | int.from_bytes(hashlib.shake_256(b"n").digest(bits // 8 - 1)) | 1
     modulus = _without_small_factors(modulus)
     exponent = modulus - 2
-    began = time.perf_counter()
+    began = time.thread_time()
     weak_key_problems(rsa.RSAPublicNumbers(exponent, modulus).public_key())
-    assert time.perf_counter() - began < 0.5
+    assert time.thread_time() - began < 0.5
 
 
 # Lists

@@ -38,7 +38,7 @@ def test_an_event_keeps_who_what_and_from_where(operator: User) -> None:
     assert (event.verb, event.object_id, event.outcome) == ("certificate.assigned", "7", "ok")
     assert event.before == {"certificate": None}
     assert event.after["certificate"] == "mail.example.org"
-    assert abs((timezone.now() - event.created_at).total_seconds()) < 5
+    assert abs((timezone.now() - event.created_at).total_seconds()) < 60
 
 
 @pytest.mark.django_db(transaction=True)

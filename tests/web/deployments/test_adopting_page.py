@@ -23,6 +23,7 @@ from mailadmin.listeners.selectors import desired_state, pending_changes
 from mailadmin.mailconf.profiles import KEPT
 from mailadmin.servers.models import MailServer
 from tests.deployment_factories import make_deployment
+from tests.elapsed import tells_seconds
 from tests.host_fixtures import HostFixture, InProcessAgent, set_up_host
 from tests.server_factories import make_server
 from tests.web.deployments.conftest import Sent
@@ -109,7 +110,7 @@ def test_while_it_is_read_the_page_says_so_and_asks_again(page: Client, sent: Se
     assert "Reading the files of Postfix and Dovecot" in text_of(page)
     assert "Reading the files" in page.get(f"{PAGE}status/").content.decode()
     HostReading.objects.update(asked_at=timezone.now() - timedelta(seconds=40))
-    assert "Asked 40 s ago" in page.get(f"{PAGE}status/").content.decode()
+    assert tells_seconds(page.get(f"{PAGE}status/").content.decode(), "Asked {} s ago", 40)
 
 
 def test_a_lost_message_is_sent_again(page: Client, sent: Sent) -> None:

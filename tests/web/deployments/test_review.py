@@ -18,6 +18,7 @@ from mailadmin.deployments.models import Deployment, Foresight, Plan
 from mailadmin.pki.problems import Problem, Severity
 from mailadmin.servers.models import MailServer
 from tests.deployment_factories import agent_away, make_deployment, make_plan
+from tests.elapsed import tells_seconds
 from tests.server_factories import make_binding, make_certificate
 from tests.web.deployments.conftest import Sent
 
@@ -214,13 +215,14 @@ def test_waiting_polls_and_works_without_a_script(
 def test_a_plan_nobody_takes_is_explained(changed: MailServer, operator_page: Client) -> None:
     make_plan(changed, status=Plan.Status.QUEUED, age=timedelta(seconds=12))
     page = _text(operator_page)
-    assert "The plan has been waiting for 12 s: no worker has taken it." in page
+    assert tells_seconds(page, "The plan has been waiting for {} s: no worker has taken it.", 12)
     assert "Is the Celery worker running, and Redis?" in page
 
 
 def test_an_agent_that_takes_long_is_explained(changed: MailServer, operator_page: Client) -> None:
     make_plan(changed, status=Plan.Status.RUNNING, age=timedelta(seconds=20))
-    assert "A worker asked the agent 20 s ago and has no answer yet." in _text(operator_page)
+    sentence = "A worker asked the agent {} s ago and has no answer yet."
+    assert tells_seconds(_text(operator_page), sentence, 20)
 
 
 def test_an_unreachable_agent_is_said_and_can_be_asked_again(
