@@ -20,7 +20,6 @@ def answering(reply: Reply) -> Iterator[Server]:
     """Answer each datagram with those that the function returns, until the block ends."""
     with socket.socket(type=socket.SOCK_DGRAM) as endpoint:
         endpoint.bind(("127.0.0.1", 0))
-        endpoint.settimeout(5)
         port = endpoint.getsockname()[1]
 
         def serve() -> None:

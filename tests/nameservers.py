@@ -106,7 +106,7 @@ class NameServers:
 
     def texts(self, name: str, address: str = PRIMARY) -> list[str]:
         """Return the TXT records that one server has, in order."""
-        deadline = time.monotonic() + 2
+        deadline = time.monotonic() + 60
         server = Server(address, self.port)
         return sorted(ask_server(name, "TXT", server, deadline, is_recursive=False).texts)
 

@@ -114,5 +114,5 @@ def run_talker(talk: Callable[[socket.socket], None]) -> Iterator[int]:
         thread = threading.Thread(target=serve)
         thread.start()
         yield listener.getsockname()[1]
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()

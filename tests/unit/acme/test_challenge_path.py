@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -28,11 +28,12 @@ def speaking(*answers: bytes, keep_open: bool = False) -> Iterator[tuple[int, li
     def serve() -> None:
         for answer in answers:
             connection, _peer = listener.accept()
-            with connection:
+            # Who has read enough hangs up before all is sent.
+            with connection, suppress(ConnectionError):
                 heard.append(connection.recv(4096))
                 connection.sendall(answer)
                 if keep_open:
-                    is_over.wait(10)
+                    is_over.wait(120)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=serve)
@@ -41,7 +42,7 @@ def speaking(*answers: bytes, keep_open: bool = False) -> Iterator[tuple[int, li
             yield listener.getsockname()[1], heard
         finally:
             is_over.set()
-            thread.join(10)
+            thread.join(60)
 
 
 def ok(content: bytes, *lines: bytes) -> bytes:
@@ -80,12 +81,13 @@ def test_what_else_may_come(came: bytes, answer: PathAnswer, status: int) -> Non
         assert ask(port) == PathReply(answer, status)
 
 
-def test_a_connection_that_stays_open_is_not_waited_for() -> None:
+def test_a_connection_that_stays_open_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(challenge_path, "ASK_LIMIT", 100)
     whole = ok(EXPECTED.encode(), b"Content-Length: %d" % len(EXPECTED))
     started = time.monotonic()
     with speaking(whole, keep_open=True) as (port, _heard):
         assert ask(port).answer is PathAnswer.OURS
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 60
 
 
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nx"])
@@ -94,14 +96,15 @@ def test_one_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch, answer
     with speaking(answer, keep_open=True) as (port, _heard):
         started = time.monotonic()
         found = ask(port)
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 60
     assert found == PathReply(PathAnswer.SILENT)
 
 
 def test_nobody_there() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    assert ask(port) == PathReply(PathAnswer.REFUSED)
+    # The port stays ours, so that nobody else can begin to listen there.
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        assert ask(taken.getsockname()[1]) == PathReply(PathAnswer.REFUSED)
 
 
 def test_one_redirect_on_the_same_name_is_followed_at_the_same_address() -> None:

@@ -24,13 +24,13 @@ def trace(frame, event, argument):
 
 sys.settrace(trace)
 os.kill(os.getpid(), signal.SIGTERM)
-print(request.wait(5), left[0])
+print(request.wait(60), left[0])
 """
 
 
 def test_a_signal_within_a_signal_ends_too() -> None:
     ended = subprocess.run(
-        [sys.executable, "-c", _STORM], capture_output=True, text=True, timeout=20, check=True
+        [sys.executable, "-c", _STORM], capture_output=True, text=True, timeout=90, check=True
     )
     assert ended.stdout == "True 0\n"
 
@@ -41,10 +41,10 @@ def test_it_waits_until_somebody_asks() -> None:
     assert not request.wait(0.01)
     request.set()
     began = time.monotonic()
-    assert request.wait(10)
-    assert request.wait(10)
+    assert request.wait(100)
+    assert request.wait(100)
     assert request.is_set()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60
 
 
 def test_asking_more_often_than_the_pipe_holds_is_harmless() -> None:
