@@ -74,6 +74,9 @@ def _server_changes(before: DesiredState, after: DesiredState) -> Iterator[Chang
             SERVER,
             {"before": before.tls_profile, "after": after.tls_profile},
         )
+    if before.is_dovecot_split != after.is_dovecot_split:
+        code = "dovecot.split" if after.is_dovecot_split else "dovecot.joined"
+        yield Change(code, Effect.OTHER, SERVER)
     if before.default_certificate != after.default_certificate:
         yield Change(
             "default_certificate.changed",

@@ -126,6 +126,8 @@ class DesiredState:
     certificates: tuple[CertificateMaterial, ...] = ()
     sni_bindings: tuple[SniBinding, ...] = ()
     tls_profile: str = DEFAULT_PROFILE
+    # Dovecot's ports in an instance of their own (``mailconf.front``).
+    is_dovecot_split: bool = False
 
     def listener(self, service: str) -> ListenerState | None:
         """Return the listener of this service, if the state speaks of it."""
@@ -174,7 +176,9 @@ class DesiredState:
 
     def as_dict(self, *, with_pem: bool = False, with_key: bool = False) -> dict[str, object]:
         """Return the JSON form. Keys only ever cross the agent's Unix socket."""
-        return {
+        # Left out where it is not so: snapshots of before keep their digest.
+        split = {"is_dovecot_split": True} if self.is_dovecot_split else {}
+        return split | {
             "host_name": self.host_name,
             "tls_profile": self.tls_profile,
             "default_certificate": self.default_certificate,
@@ -192,6 +196,7 @@ class DesiredState:
             host_name=_text(value, "host_name"),
             tls_profile=_text(value, "tls_profile"),
             default_certificate=_text(value, "default_certificate"),
+            is_dovecot_split=_truth({"is_dovecot_split": False} | dict(value), "is_dovecot_split"),
             listeners=_without_twins(
                 [_listener(item) for item in _rows(value, "listeners")], "service"
             ),

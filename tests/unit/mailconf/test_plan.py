@@ -67,6 +67,13 @@ def test_another_profile_is_stricter_or_looser(profile: str, effect: Effect) -> 
     assert codes(before, after) == [("tls_profile.changed", effect, SERVER)]
 
 
+@pytest.mark.parametrize(("is_split", "code"), [(True, "dovecot.split"), (False, "dovecot.joined")])
+def test_one_dovecot_becomes_two_or_two_one(is_split: bool, code: str) -> None:
+    before = replace(imap(), is_dovecot_split=not is_split)
+    after = replace(imap(), is_dovecot_split=is_split)
+    assert codes(before, after) == [(code, Effect.OTHER, SERVER)]
+
+
 def test_another_default_certificate_is_told_once_with_both_labels() -> None:
     before = all_open(certificates=TWO)
     change = one_change(before, replace(before, default_certificate=OFFICE))

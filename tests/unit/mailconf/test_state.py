@@ -90,6 +90,7 @@ def test_the_digest_is_the_same_with_and_without_the_key() -> None:
     [
         make_state(listener("imap"), host_name="other.test"),
         make_state(listener("imap"), tls_profile="modern"),
+        make_state(listener("imap"), is_dovecot_split=True),
         make_state(listener("imap"), default_certificate=OFFICE),
         make_state(listener("imap", port=144)),
         make_state(listener("imap"), sni_bindings=(bind("a.test", "mail"),)),
@@ -142,6 +143,7 @@ def spoil(part: str, **values: Any) -> dict[str, Any]:
         ("", {"host_name": 1}, "host_name is not text"),
         ("", {"host_name": "\ud800"}, "host_name is not text"),
         ("", {"tls_profile": None}, "tls_profile is not text"),
+        ("", {"is_dovecot_split": 1}, "is_dovecot_split is not true or false"),
         ("", {"listeners": {}}, "listeners is not a list of objects"),
         ("", {"listeners": ["imap"]}, "listeners is not a list of objects"),
         ("", {"certificates": "x"}, "certificates is not a list of objects"),
@@ -182,6 +184,13 @@ def test_a_name_that_is_bound_twice_is_refused() -> None:
 def test_what_is_left_out_is_empty() -> None:
     read = DesiredState.from_dict({})
     assert read == DesiredState("", (), tls_profile="")
+
+
+@pytest.mark.parametrize("is_split", [True, False])
+def test_two_instances_of_dovecot_are_told_only_where_there_are_two(is_split: bool) -> None:
+    state = make_state(listener("imap"), is_dovecot_split=is_split)
+    assert ("is_dovecot_split" in state.as_dict()) is is_split
+    assert DesiredState.from_dict(state.as_dict()).is_dovecot_split is is_split
 
 
 def test_an_error_holds_no_value() -> None:
