@@ -25,6 +25,7 @@ from mailadmin.agent.drift import Note, make_note
 from mailadmin.agent.faults import as_problem, attempt
 from mailadmin.agent.host import Host
 from mailadmin.agent.host.store import Journal
+from mailadmin.agent.instances import Instances
 from mailadmin.agent.planner import Plan, make_plan, refuse_if_forbidden
 from mailadmin.agent.protocol import AgentError, ApplyReport, Outcome
 from mailadmin.agent.proving import Prover
@@ -156,10 +157,11 @@ class Applier:
         journal = Journal(
             deployment_id=deployment_id,
             generation=generation,
-            files=(plan.found.dropin, plan.found.main_cf, plan.found.master_cf),
+            files=plan.found.files,
             live_before=self.host.store.live_before(),
             daemons=tuple(str(daemon) for daemon in plan.changed_daemons),
             is_dovecot_reloaded=plan.needs_dovecot_reload,
+            are_instances_changed=plan.are_instances_changed,
             expected_before=(expected := self._expected_before(plan)),
             seen_before=tuple(self._prover(False, steps).look_before(expected, steps)),
         )
@@ -182,7 +184,7 @@ class Applier:
             plan.postfix_part,
             plan.found.versions,
             plan.rendered.postfix,
-            (plan.found.dropin.path.name, plan.rendered.dropin),
+            plan.rendered_for_dovecot,
             self.host.store.generation_files(generation),
             plan.manifest,
         )
@@ -193,8 +195,9 @@ class Applier:
             live, staged = str(self.host.store.live), self.host.store.generation_folder(generation)
             with steps.run("checked", "dovecot"):
                 # The parser opens the files; those of this generation are not live yet.
-                dropin = plan.rendered.dropin.replace(f"{live}/", f"{staged}/")
-                self.host.check_dovecot(dropin, staging)
+                texts = plan.rendered.dovecot
+                dropin = texts.dropin.replace(f"{live}/", f"{staged}/")
+                self.host.check_dovecot(replace(texts, dropin=dropin), staging)
         if plan.is_postfix_changed:
             with steps.run("checked", "postfix"):
                 self.host.check_postfix(plan.rendered.postfix, staging)
@@ -242,7 +245,7 @@ class Applier:
             evidence["generation"] = journal.generation
         is_reread = False
         if Daemon.DOVECOT in plan.changed_daemons:
-            is_reread = self._put_dovecot_into_effect(plan, steps)
+            is_reread = self._put_dovecot_into_effect(plan, journal, steps)
         if Daemon.POSTFIX in plan.changed_daemons:
             with steps.run("reloaded", "postfix"):
                 self.host.postfix.reload()
@@ -254,13 +257,21 @@ class Applier:
         fall_back = (lambda: self._reload_dovecot(steps)) if is_reread else None
         return Prover(self.host, self.probe, self.sleep, self.clock, fall_back)
 
-    def _put_dovecot_into_effect(self, plan: Plan, steps: Steps) -> bool:
+    def _put_dovecot_into_effect(self, plan: Plan, journal: Journal, steps: Steps) -> bool:
         """Tell Dovecot of its new files, or start it where the old ones kept it from starting."""
+        if plan.are_instances_changed:
+            self.instances(steps).arrange(journal.expected_before)
+            return False
         is_running = self.host.running_daemons()[Daemon.DOVECOT]
-        if is_running or not plan.found.is_dropin_refused:
+        can_be_started = plan.found.is_dropin_refused or plan.found.is_front_dead
+        if is_running or not can_be_started:
             return self._tell_dovecot(plan.needs_dovecot_reload, steps)
         self._start_again(Daemon.DOVECOT, steps)
         return False
+
+    def instances(self, steps: Steps) -> Instances:
+        """Return who makes two instances of Dovecot out of one, and one of two."""
+        return Instances(self.host, steps, self.sleep, self.clock, self._wait_for_dovecot)
 
     def _tell_dovecot(self, is_reload_needed: bool, steps: Steps) -> bool:
         """Put Dovecot's part into effect; returns whether it was by a re-read."""
@@ -287,7 +298,7 @@ class Applier:
     def _wait_for_dovecot(self) -> int:
         started = self.clock()
         while self.clock() - started < _DOVECOT_WAIT:
-            if self.host.dovecot.is_running() and self.host.dovecot.is_answering():
+            if self.host.dovecot.is_answering():
                 return round((self.clock() - started) * 1000)
             self.sleep(0.02)
         raise AgentError.because("dovecot.not_answering", seconds=int(_DOVECOT_WAIT))
@@ -327,7 +338,9 @@ class Applier:
         """
         is_reread = False
         for daemon in (Daemon.DOVECOT, Daemon.POSTFIX):
-            if not self.host.running_daemons()[daemon]:
+            if daemon is Daemon.DOVECOT and journal.are_instances_changed:
+                self.instances(steps).arrange(journal.expected_before)
+            elif not self.host.running_daemons()[daemon]:
                 self._start_again(daemon, steps)
             elif str(daemon) not in journal.daemons:
                 continue

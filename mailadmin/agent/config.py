@@ -41,6 +41,21 @@ class DovecotPaths:
     base_dir: Path
     command_directory: Path
 
+    @property
+    def front_config(self) -> Path:
+        """Return the file of the instance that has the ports, where there are two."""
+        return self.config_file.with_name("mailadmin-front.conf")
+
+    @property
+    def front_base_dir(self) -> Path:
+        """Return that one's folder of sockets."""
+        return self.base_dir.with_name(f"{self.base_dir.name}-front")
+
+    @property
+    def core_dropin(self) -> Path:
+        """Return the drop-in that takes the ports from the other one; read after all others."""
+        return self.dropin.with_name("99z-mailadmin-core.conf")
+
 
 @dataclass(frozen=True, slots=True)
 class Http01Config:

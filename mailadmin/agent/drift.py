@@ -103,14 +103,14 @@ def make_note(
     state: DesiredState,
     versions: Mapping[str, str],
     files: PostfixFiles,
-    dropin: tuple[str, str],
+    dovecot: Mapping[str, str],
     generation_files: Mapping[str, bytes],
     manifest: str,
 ) -> Note:
     """Return the note of an apply that is about to put these files in place.
 
     ``state`` is what is written for Postfix; what its own files say already is not the panel's.
-    ``dropin`` is the name and the text of Dovecot's file.
+    ``dovecot`` are the names and texts of our files of Dovecot, the drop-in first.
     """
     owned = postfix.read_owned(state, files)
     served = {name: text for name, text in generation_files.items() if name != material.MANIFEST}
@@ -118,7 +118,7 @@ def make_note(
         generation=generation,
         state=state,
         versions=versions,
-        parts={_MAIN_CF: owned.main_cf, _MASTER_CF: owned.master_cf, dropin[0]: dropin[1]},
+        parts={_MAIN_CF: owned.main_cf, _MASTER_CF: owned.master_cf, **dovecot},
         files={name: _digest(content) for name, content in served.items()},
         manifest=manifest,
     )
@@ -129,18 +129,23 @@ def read_drift(host: Host) -> Drift:
     note = _read_note(host)
     if note is None:
         return Drift(None)
-    main_cf, master_cf, dropin = host.read_owned_files()
+    main_cf, master_cf, *dovecot = host.read_owned_files()
     files = PostfixFiles(main_cf.text, master_cf.text)
     owned = postfix.read_owned(note.state, files)
-    parts = ((main_cf, owned.main_cf), (master_cf, owned.master_cf), (dropin, dropin.text))
+    parts = (
+        (main_cf, owned.main_cf),
+        (master_cf, owned.master_cf),
+        *((file, file.text) for file in dovecot),
+    )
     pieces = [
         *(
             _compare_part(name, text, file, part)
-            for (name, text), (file, part) in zip(note.parts.items(), parts, strict=True)
+            # A note of before Dovecot could be split has fewer.
+            for (name, text), (file, part) in zip(note.parts.items(), parts, strict=False)
         ),
         *_compare_files(host, note),
     ]
-    return Drift(note, tuple(pieces), files, dropin.text)
+    return Drift(note, tuple(pieces), files, dovecot[0].text)
 
 
 def check(host: Host) -> CheckReport:

@@ -11,10 +11,11 @@ from datetime import UTC, datetime
 
 from mailadmin.agent.drift import Drift, read_drift
 from mailadmin.agent.host import Found, Host, Rendered
+from mailadmin.agent.host.dovecot import DovecotTexts
 from mailadmin.agent.host.files import to_bytes
 from mailadmin.agent.host.ports import is_mail_program
 from mailadmin.agent.protocol import AgentError, PlanReport
-from mailadmin.mailconf import block, diff, dovecot, material, postfix, proof, rules
+from mailadmin.mailconf import block, diff, dovecot, front, material, postfix, proof, rules
 from mailadmin.mailconf.adopting.keeping import Remaining, subtract
 from mailadmin.mailconf.material import paragraphs
 from mailadmin.mailconf.profiles import KEPT
@@ -71,14 +72,8 @@ class Plan:
             "state": self.state.digest,
             "generation": self.generation,
             "certificates": _hash(self.manifest_before.encode()),
-            "before": [
-                _hash(item.content or b"")
-                for item in (self.found.main_cf, self.found.master_cf, self.found.dropin)
-            ],
-            "after": [
-                _hash(to_bytes(text))
-                for text in (rendered.postfix.main_cf, rendered.postfix.master_cf, rendered.dropin)
-            ],
+            "before": [_hash(item.content or b"") for item in self.found.files],
+            "after": [_hash(to_bytes(text)) for text in rendered.texts],
         }
         return _hash(json.dumps(facts, sort_keys=True).encode())
 
@@ -126,8 +121,9 @@ class Plan:
         is_material = self._changed_roles()
         changed: list[Daemon] = []
         told = self.drift.daemons
+        is_changed = self.is_dropin_changed or self.is_split_changed or self.found.is_front_dead
         is_file = {
-            Daemon.DOVECOT: self.is_dropin_changed or Daemon.DOVECOT in told,
+            Daemon.DOVECOT: is_changed or Daemon.DOVECOT in told,
             Daemon.POSTFIX: self.is_postfix_changed or Daemon.POSTFIX in told,
         }
         if is_file[Daemon.DOVECOT] or any(_is_dovecot_role(name) for name in is_material):
@@ -148,7 +144,7 @@ class Plan:
         own = postfix.PostfixFiles(
             block.remove_block(files.main_cf), block.remove_block(files.master_cf)
         )
-        return files == own and not self.rendered.dropin
+        return files == own and not any((self.rendered.dropin, self.rendered.dovecot.front))
 
     @property
     def is_dropin_changed(self) -> bool:
@@ -157,8 +153,34 @@ class Plan:
         return to_bytes(self.rendered.dropin) != (content or b"") or content == b""
 
     @property
+    def rendered_for_dovecot(self) -> dict[str, str]:
+        """Return our files of Dovecot by name, the drop-in first, there or not."""
+        names = (file.path.name for file in self.found.files)
+        named = dict(zip(names, self.rendered.texts[:3], strict=False))
+        dropin = self.found.dropin.path.name
+        return {name: text for name, text in named.items() if text or name == dropin}
+
+    @property
+    def is_split_changed(self) -> bool:
+        """Tell whether a file changes by which Dovecot runs as two instances."""
+        was = (self.found.core_dropin, self.found.front)
+        now = (self.rendered.dovecot.core_dropin, self.rendered.dovecot.front)
+        return any(
+            to_bytes(text) != (file.content or b"") for text, file in zip(now, was, strict=True)
+        )
+
+    @property
+    def are_instances_changed(self) -> bool:
+        """Tell whether one Dovecot becomes two, two become one, or the first gets other ports."""
+        is_split = self.found.front.content is not None
+        text = self.rendered.dovecot.core_dropin
+        return is_split != bool(self.rendered.dovecot.front) or text != self.found.core_dropin.text
+
+    @property
     def needs_dovecot_reload(self) -> bool:
         """Tell whether a listener or anything but certificates and TLS versions changes."""
+        if self.is_split_changed:
+            return True
         if self.found.dropin.content is None or not self.rendered.dropin:
             return True
         before, after = self.found.dropin.text, self.rendered.dropin
@@ -174,7 +196,10 @@ class Plan:
         files = [
             diff.compare("main.cf", found.main_cf.text, rendered.postfix.main_cf),
             diff.compare("master.cf", found.master_cf.text, rendered.postfix.master_cf),
-            diff.compare(found.dropin.path.name, found.dropin.text, rendered.dropin),
+            *(
+                diff.compare(file.path.name, file.text, text)
+                for file, text in zip(found.files[:3], rendered.texts[:3], strict=True)
+            ),
             diff.compare("certificates", self.manifest_before, self.manifest),
         ]
         return PlanReport(
@@ -209,11 +234,17 @@ def make_plan(state: DesiredState, host: Host) -> Plan:
     problems = [*remaining.problems, *_soften(problems, completed, remaining)]
     open_before = tuple(item for item in host.read_listeners(found) if item.is_enabled)
     live = str(host.store.live)
+    base = host.read_dovecot_base() if state.is_dovecot_split else None
+    problems += front.find_problems(base) if base else []
     if any(item.code in _UNRENDERABLE for item in problems):
         # Nothing sensible can be written; the host stays as it is and the reasons are shown.
-        rendered = Rendered(found.postfix_files, found.dropin.text)
+        rendered = Rendered(found.postfix_files, found.dovecot_texts)
     else:
         rendered = _render(parts, found, live)
+        if base:
+            core, ports = front.render_core(base), front.render_front(base, host.dovecot.places)
+            texts = replace(rendered.dovecot, core_dropin=core, front=ports)
+            rendered = replace(rendered, dovecot=texts)
         problems += _host_problems(completed, host, found, open_before, remaining.kept_services)
         problems += _session_problems(found, rendered)
         problems += _overwritten(drift, found, rendered, completed)
@@ -238,7 +269,8 @@ _UNRENDERABLE = frozenset(
     {
         "profile.unknown", "sni.name_invalid", "listener.address_invalid", "listener.port_invalid",
         "listener.tls_mode_impossible", "certificate.unknown", "certificate.own_with_sni",
-        "certificate.shared_by_protocol", "postfix.block_damaged",
+        "certificate.shared_by_protocol", "postfix.block_damaged", "front.key_password",
+        "front.login_service_changed",
     }
 )  # fmt: skip
 
@@ -272,7 +304,7 @@ def _render(parts: tuple[DesiredState, ...], found: Found, live: str) -> Rendere
     dropin = dovecot.render(
         parts[-1], version=found.dovecot_numbers, live=live, protocols=found.dovecot.protocols
     )
-    return Rendered(files, dropin)
+    return Rendered(files, DovecotTexts(dropin))
 
 
 def _complete_material(
@@ -393,11 +425,14 @@ def _host_problems(
     kept_services: Collection[str],
 ) -> list[Problem]:
     """Return what on the machine forbids the change: a dead daemon, a port that is taken."""
+    is_started = found.is_dropin_refused or found.is_front_dead
     problems = [
         Problem("daemon.down", subject=str(daemon))
         for daemon, is_running in host.running_daemons().items()
-        if not is_running and not (daemon is Daemon.DOVECOT and found.is_dropin_refused)
+        if not is_running and not (daemon is Daemon.DOVECOT and is_started)
     ]
+    if found.is_front_dead:
+        problems.append(Problem("front.not_running", Severity.WARNING, "dovecot"))
     if found.is_dropin_refused:
         version = found.dovecot_version
         refused = Problem("dovecot.dropin_refused", Severity.WARNING, "dovecot", {"now": version})
@@ -435,11 +470,16 @@ def _has_family(inet_protocols: str, address: str) -> bool:
 
 
 def _session_problems(found: Found, rendered: Rendered) -> list[Problem]:
-    """Warn where the one reload that sets ``shutdown_clients = no`` still ends sessions."""
+    """Warn where the one reload that sets ``shutdown_clients = no`` still ends sessions, and of
+    the moment in which the ports go from one instance to another."""
+    problems = []
+    is_moved = (found.front.content is not None) != bool(rendered.dovecot.front)
     is_reload = dovecot.reload_part(found.dropin.text) != dovecot.reload_part(rendered.dropin)
-    if is_reload and not found.dovecot.is_reload_gentle:
-        return [Problem("dovecot.reload_ends_sessions", Severity.WARNING, "dovecot")]
-    return []
+    if (is_reload or is_moved) and not found.dovecot.is_reload_gentle:
+        problems.append(Problem("dovecot.reload_ends_sessions", Severity.WARNING, "dovecot"))
+    if is_moved:
+        problems.append(Problem("front.price", Severity.WARNING, "dovecot"))
+    return problems
 
 
 def _overwritten(
@@ -449,7 +489,9 @@ def _overwritten(
     is_kept = {
         "main.cf": rendered.postfix.main_cf == found.main_cf.text,
         "master.cf": rendered.postfix.master_cf == found.master_cf.text,
-        found.dropin.path.name: to_bytes(rendered.dropin) == found.dropin.content,
+    } | {
+        file.path.name: to_bytes(text) == (file.content or b"")
+        for file, text in zip(found.files[:3], rendered.texts[:3], strict=True)
     }
     for name, fingerprint in material.certificate_files(state).items():
         piece = drift.drifted.get(name)

@@ -140,9 +140,23 @@ class Agent:
             # What a dead agent staged and never put in place holds keys.
             self.host.store.drop_unused()
         self.host.store.drop_staging()
+        self._start_front()
         self.confirming.take_up()
         self._rehearser().clear()
         self.challenges.prepare()
+
+    def _start_front(self) -> None:
+        """Start the instance of Dovecot that has the ports, as after a boot of the machine.
+
+        The distribution starts the other one, and knows nothing of ours.
+        """
+        dovecot = self.host.dovecot
+        if not dovecot.is_split or not dovecot.core.is_running() or dovecot.front.is_running():
+            return
+        try:
+            dovecot.front.start()
+        except AgentError as error:
+            logger.exception("Dovecot's ports stay closed: %s", error.problem.code)
 
     def release(self) -> None:
         """Begin no further apply, let the one under way end, and let another agent take over."""

@@ -7,14 +7,15 @@ are a "Conflict in setting ssl_cert"; :mod:`mailadmin.mailconf.rules` keeps such
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from mailadmin.mailconf import material
 from mailadmin.mailconf.profiles import KEPT, PROFILES
 from mailadmin.mailconf.services import Daemon, Protocol, TlsMode
 from mailadmin.mailconf.state import ANY_ADDRESS, DesiredState, ListenerState, SniBinding
 
-_LOGIN_SERVICES = {
+# Which program of Dovecot has the ports of a protocol.
+LOGIN_SERVICES: Mapping[Protocol, str] = {
     Protocol.IMAP: "imap-login",
     Protocol.POP3: "pop3-login",
     Protocol.SIEVE: "managesieve-login",
@@ -67,9 +68,9 @@ def render(
         part
         for part in (
             _HEADER + settings(state, version, live),
-            *(_protocol_block(state, listeners, item, version, live) for item in _LOGIN_SERVICES),
+            *(_protocol_block(state, listeners, item, version, live) for item in LOGIN_SERVICES),
             *(_name_block(state, binding, version, live) for binding in state.sni_bindings),
-            *(_service_block(listeners, protocol, version) for protocol in _LOGIN_SERVICES),
+            *(_service_block(listeners, protocol, version) for protocol in LOGIN_SERVICES),
         )
         if part
     )
@@ -164,7 +165,7 @@ def _service_block(
     for item in listeners:
         if item.definition.protocol is protocol:
             lines += _listener_lines(item, version)
-    return _block(f"service {_LOGIN_SERVICES[protocol]}", lines)
+    return _block(f"service {LOGIN_SERVICES[protocol]}", lines)
 
 
 def _listener_lines(listener: ListenerState, version: tuple[int, int]) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mailadmin.agent.config import AgentConfig
-from mailadmin.agent.host.dovecot import DovecotHost, version_numbers
+from mailadmin.agent.host.dovecot import DovecotHost, DovecotTexts, version_numbers
 from mailadmin.agent.host.files import FileState, remove_file, replace_file, to_bytes
 from mailadmin.agent.host.leaves import read_leaves
 from mailadmin.agent.host.ports import bind_problem, find_holder, is_mail_program
@@ -21,6 +21,7 @@ from mailadmin.mailconf.adopting.base import Base
 from mailadmin.mailconf.adopting.dovecot_files import read_dovecot
 from mailadmin.mailconf.adopting.postfix_files import PostfixSource, read_postfix
 from mailadmin.mailconf.dovecot_settings import DovecotSettings
+from mailadmin.mailconf.front import HostSettings
 from mailadmin.mailconf.postfix import PostfixFiles
 from mailadmin.mailconf.proof import Expectation
 from mailadmin.mailconf.rehearsal import PARAMETERS, Installed
@@ -45,13 +46,28 @@ class Found:
     postfix_parameters: Mapping[str, str]
     # As the files give them; asked once, since each question is a process.
     dovecot: DovecotSettings
+    # The two files by which Dovecot runs as two instances; not there where it is one.
+    core_dropin: FileState
+    front: FileState
     # Dovecot refuses our file as it is, and would not start with it.
     is_dropin_refused: bool = False
+    # Of two instances the one that has the ports does not run.
+    is_front_dead: bool = False
 
     @property
     def postfix_files(self) -> PostfixFiles:
         """Return main.cf and master.cf as text."""
         return PostfixFiles(self.main_cf.text, self.master_cf.text)
+
+    @property
+    def dovecot_texts(self) -> DovecotTexts:
+        """Return our files of Dovecot as text."""
+        return DovecotTexts(self.dropin.text, self.core_dropin.text, self.front.text)
+
+    @property
+    def files(self) -> tuple[FileState, ...]:
+        """Return every file that an apply may change, in the order in which it does."""
+        return self.dropin, self.core_dropin, self.front, self.main_cf, self.master_cf
 
     @property
     def versions(self) -> dict[str, str]:
@@ -66,10 +82,21 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """The three files as they should become."""
+    """The files as they should become; one of Dovecot's that is empty should not be there."""
 
     postfix: PostfixFiles
-    dropin: str
+    dovecot: DovecotTexts
+
+    @property
+    def dropin(self) -> str:
+        """Return what is told Dovecot of ports and certificates."""
+        return self.dovecot.dropin
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Return the texts in the order of :attr:`Found.files`."""
+        own = self.dovecot
+        return own.dropin, own.core_dropin, own.front, self.postfix.main_cf, self.postfix.master_cf
 
 
 class Host:
@@ -90,6 +117,7 @@ class Host:
         parameters = self.postfix.read_parameters()
         main_cf, master_cf = self.postfix.read_files()
         settings, is_dropin_refused = self._read_dovecot_settings()
+        core_dropin, front = self.dovecot.read_split()
         return Found(
             main_cf=main_cf,
             master_cf=master_cf,
@@ -100,7 +128,10 @@ class Host:
             inet_protocols=parameters["inet_protocols"],
             postfix_parameters=parameters,
             dovecot=settings,
+            core_dropin=core_dropin,
+            front=front,
             is_dropin_refused=is_dropin_refused,
+            is_front_dead=self.dovecot.is_split and not self.dovecot.front.is_running(),
         )
 
     def _read_dovecot_settings(self) -> tuple[DovecotSettings, bool]:
@@ -112,13 +143,19 @@ class Host:
                 raise
             return self.dovecot.read_settings_as_meant(self.store.folder), True
 
-    def read_owned_files(self) -> tuple[FileState, FileState, FileState]:
-        """Return main.cf, master.cf and the drop-in, even where they are gone; asks no program.
+    def read_owned_files(self) -> tuple[FileState, ...]:
+        """Return main.cf, master.cf, the drop-in and the two files by which Dovecot is split, even
+        where they are gone; asks no program.
 
         Raises :class:`AgentError`.
         """
         paths = (self.postfix.paths.main_cf, self.postfix.paths.master_cf)
-        return FileState.read(paths[0]), FileState.read(paths[1]), self.dovecot.read_dropin()
+        dovecot = (self.dovecot.read_dropin(), *self.dovecot.read_split())
+        return FileState.read(paths[0]), FileState.read(paths[1]), *dovecot
+
+    def read_dovecot_base(self) -> HostSettings:
+        """Return what Dovecot's own files say, ours left out. Raises :class:`AgentError`."""
+        return self.dovecot.read_host_settings(self.store.folder)
 
     def read_versions(self) -> dict[str, str]:
         """Return the versions of the daemons, however their files are. Raises AgentError."""
@@ -139,7 +176,7 @@ class Host:
             self.postfix.read_tables(found.postfix_files, found.postfix_parameters),
         )
         settings = found.dovecot
-        if found.dropin.content is not None:
+        if found.dropin.content is not None or found.front.content is not None:
             settings = self.dovecot.read_settings_without_dropin(self.store.folder)
         postfix_base = read_postfix(source)
         dovecot_base = read_dovecot(settings, self.dovecot.read_texts())
@@ -203,9 +240,9 @@ class Host:
         """Ask whether the files that are in place can be reloaded. Raises :class:`AgentError`."""
         self.postfix.check_parameters()
 
-    def check_dovecot(self, dropin: str, staging: Path) -> None:
+    def check_dovecot(self, texts: DovecotTexts, staging: Path) -> None:
         """Ask Dovecot's parser. Raises :class:`AgentError` with its words."""
-        self.dovecot.check(dropin, staging / "dovecot")
+        self.dovecot.check(texts, staging / "dovecot")
 
     # Changing
 
@@ -225,19 +262,16 @@ class Host:
 
         The digest is compared at the beginning; the parsers take a moment after that.
         """
-        for was in (found.dropin, found.main_cf, found.master_cf):
+        for was in found.files:
             if FileState.read(was.path).content != was.content:
                 raise AgentError.because("plan.file_edited", str(was.path))
 
     def put_files(self, found: Found, rendered: Rendered) -> None:
         """Put the changed files in place, each by rename. Raises :class:`AgentError`."""
-        for was, text in (
-            (found.dropin, rendered.dropin),
-            (found.main_cf, rendered.postfix.main_cf),
-            (found.master_cf, rendered.postfix.master_cf),
-        ):
+        for was, text in zip(found.files, rendered.texts, strict=True):
             content = to_bytes(text)
-            if was is found.dropin and not content:
+            is_dovecots = was not in {found.main_cf, found.master_cf}
+            if is_dovecots and not content:
                 remove_file(was)
             elif content != was.content:
                 replace_file(was, content)

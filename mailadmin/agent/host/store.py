@@ -62,6 +62,8 @@ class Journal:
     is_dovecot_reloaded: bool
     expected_before: tuple[Expectation, ...]
     seen_before: tuple[Seen, ...]
+    # Whether one Dovecot becomes two, or two one.
+    are_instances_changed: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form; the contents of the files lie in ``backup/`` by number."""
@@ -75,6 +77,7 @@ class Journal:
             "live_before": self.live_before,
             "daemons": list(self.daemons),
             "is_dovecot_reloaded": self.is_dovecot_reloaded,
+            "are_instances_changed": self.are_instances_changed,
             "expected_before": [item.as_dict() for item in self.expected_before],
             "seen_before": [item.as_dict() for item in self.seen_before],
         }
@@ -98,6 +101,8 @@ class Journal:
             live_before=value["live_before"],
             daemons=tuple(value["daemons"]),
             is_dovecot_reloaded=value["is_dovecot_reloaded"],
+            # A journal of before there were two does not say it.
+            are_instances_changed=value.get("are_instances_changed", False),
             expected_before=tuple(Expectation.from_dict(item) for item in value["expected_before"]),
             seen_before=tuple(Seen.from_dict(item) for item in value["seen_before"]),
         )

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from mailadmin.agent.apply import Applier
-from mailadmin.agent.config import AgentConfig, PostfixPaths
+from mailadmin.agent.config import AgentConfig, DovecotPaths, PostfixPaths
 from mailadmin.agent.deadline import Clock
 from mailadmin.agent.host import Found, Host, Rendered
+from mailadmin.agent.host.dovecot import DovecotTexts
 from mailadmin.agent.host.files import FileState, make_folder, put_staged
 from mailadmin.agent.host.scratch import ScratchServer
 from mailadmin.agent.host.store import Journal, Store
@@ -25,6 +26,7 @@ from mailadmin.agent.host.trial import Trial, TrialFile
 from mailadmin.agent.planner import make_plan
 from mailadmin.agent.protocol import AgentError, ApplyReport, StepEvent
 from mailadmin.mailconf import dovecot_settings, main_cf, postfix
+from mailadmin.mailconf.front import HostSettings, Places
 from mailadmin.mailconf.postfix import PostfixFiles
 from mailadmin.mailconf.proof import Expectation, Seen
 from mailadmin.mailconf.rehearsal import RehearsalFiles
@@ -204,6 +206,9 @@ class FakeDaemon:
     def start(self) -> None:
         self.machine.faults.hit(f"{self.daemon}.start")
         self.machine.running.add(self.daemon)
+        if self.daemon is Daemon.DOVECOT:
+            is_split = self.machine.host.dovecot.is_split
+            self.machine.instances |= {"core", "front"} if is_split else {"core"}
         self.machine.load(self.daemon)
 
 
@@ -247,8 +252,70 @@ class FakePostfix(FakeDaemon):
         put_staged(source.with_name(f"{source.name}.db"), b"compiled")
 
 
+@dataclass
+class FakeInstance:
+    """One of the instances of Dovecot; which of them has the ports is told by the files."""
+
+    machine: Machine
+    name: str
+
+    def is_running(self) -> bool:
+        return self.name in self.machine.instances
+
+    def reload(self) -> None:
+        self.machine.faults.hit(f"{self.name}.reload")
+        self._read_files()
+
+    def start(self) -> None:
+        self.machine.faults.hit(f"{self.name}.start")
+        self.machine.instances.add(self.name)
+        self._read_files()
+
+    def end(self) -> None:
+        self.machine.faults.hit(f"{self.name}.end")
+        self.machine.instances.discard(self.name)
+        self.machine.close_ports(Daemon.DOVECOT)
+
+    def _read_files(self) -> None:
+        if self.machine.host.dovecot.is_split == (self.name == "front"):
+            self.machine.load(Daemon.DOVECOT)
+        elif "front" not in self.machine.instances:
+            self.machine.close_ports(Daemon.DOVECOT)
+
+
 class FakeDovecot(FakeDaemon):
     """Dovecot, as far as the host asks."""
+
+    @property
+    def paths(self) -> DovecotPaths:
+        return self.machine.config.dovecot
+
+    @property
+    def core(self) -> FakeInstance:
+        return FakeInstance(self.machine, "core")
+
+    @property
+    def front(self) -> FakeInstance:
+        return FakeInstance(self.machine, "front")
+
+    @property
+    def is_split(self) -> bool:
+        return self.paths.front_config.exists()
+
+    @property
+    def places(self) -> Places:
+        return Places("/run/dovecot", "/run/dovecot-front", "conf.d/99-mailadmin.conf")
+
+    def is_running(self) -> bool:
+        is_front = not self.is_split or self.front.is_running()
+        return super().is_running() and self.core.is_running() and is_front
+
+    def read_split(self) -> tuple[FileState, FileState]:
+        return FileState.read(self.paths.core_dropin), FileState.read(self.paths.front_config)
+
+    def read_host_settings(self, folder: Path) -> HostSettings:
+        settings = dovecot_settings.read_settings(self.text)
+        return HostSettings(settings, settings)
 
     def version(self) -> str:
         return self.machine.versions["dovecot"]
@@ -270,7 +337,7 @@ class FakeDovecot(FakeDaemon):
     def read_texts(self) -> dict[str, str]:
         return {"dovecot.conf": self.text}
 
-    def check(self, dropin: str, staging: Path) -> None:
+    def check(self, texts: DovecotTexts, staging: Path) -> None:
         self.machine.faults.hit("dovecot.check")
         make_folder(staging)
 
@@ -400,6 +467,7 @@ class Machine:
         )
         self.faults = Faults()
         self.running = {Daemon.POSTFIX, Daemon.DOVECOT}
+        self.instances = {"core"}
         self.is_dovecot_answering = True
         self.port_problem: Problem | None = None
         self.held_by_another: set[int] = set()
@@ -454,6 +522,10 @@ class Machine:
                 for where, port in self._wire[daemon].items()
             }
         self._wire[daemon] = ports
+
+    def close_ports(self, daemon: Daemon) -> None:
+        """Let a daemon serve nothing until it reads its files again."""
+        self._wire[daemon] = {}
 
     def die(self, daemon: Daemon) -> None:
         """Let a master die; its ports close."""

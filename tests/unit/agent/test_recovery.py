@@ -197,7 +197,7 @@ def test_recovering_twice_is_recovering_once(machine: Machine, wanted: DesiredSt
 
 
 def lose_backup(folder: Path) -> None:
-    (folder / "backup" / "1").unlink()
+    (folder / "backup" / "3").unlink()
 
 
 def cut_journal(folder: Path) -> None:
