@@ -64,6 +64,8 @@ class Wire:
     requests: list[str] = field(default_factory=list)
     # After so many writes and answers the worker dies; ``None``: never.
     dies_after: int | None = None
+    # They are counted from the first answer to a request for such an address on.
+    counted_from: str = ""
     passed: int = 0
     is_dead: bool = False
     # Called before each request.
@@ -75,14 +77,17 @@ class Wire:
         """Note that something was done that the next worker cannot see the consequences of."""
         if self.is_dead:
             raise Killed
+        if self.counted_from:
+            return
         self.passed += 1
         if self.dies_after is not None and self.passed > self.dies_after:
             self.is_dead = True
             raise Killed
 
     @contextmanager
-    def dying_after(self, count: int) -> Iterator[None]:
+    def dying_after(self, count: int, *, counted_from: str = "") -> Iterator[None]:
         self.dies_after, self.passed, self.is_dead = count, 0, False
+        self.counted_from = counted_from
         try:
             with connection.execute_wrapper(self._on_statement):
                 yield
@@ -119,6 +124,8 @@ def watch_wire(patch: pytest.MonkeyPatch) -> Wire:
         wire.requests.append(f"{method} {url} {answer.status}")
         if url.endswith("/order-plz") and answer.status == 201:
             wire.orders_made += 1
+        if wire.counted_from in url:
+            wire.counted_from = ""
         if wire.dies_after is not None:
             wire.pass_point()
         return answer
