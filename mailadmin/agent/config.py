@@ -9,6 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+# Where there are two instances of Dovecot: the file of the one that has the ports, and what is put
+# after the name of the other one's folder of sockets.
+FRONT_CONFIG = "mailadmin-front.conf"
+FRONT_SUFFIX = "-front"
+
 
 class ConfigError(Exception):
     """The agent's configuration file cannot be used; the text says why."""
@@ -44,12 +49,12 @@ class DovecotPaths:
     @property
     def front_config(self) -> Path:
         """Return the file of the instance that has the ports, where there are two."""
-        return self.config_file.with_name("mailadmin-front.conf")
+        return self.config_file.with_name(FRONT_CONFIG)
 
     @property
     def front_base_dir(self) -> Path:
         """Return that one's folder of sockets."""
-        return self.base_dir.with_name(f"{self.base_dir.name}-front")
+        return self.base_dir.with_name(f"{self.base_dir.name}{FRONT_SUFFIX}")
 
     @property
     def core_dropin(self) -> Path:

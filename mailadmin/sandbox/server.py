@@ -17,6 +17,8 @@ from pathlib import Path
 
 import psutil
 
+from mailadmin.agent.config import FRONT_CONFIG, FRONT_SUFFIX
+from mailadmin.agent.host.dovecot_instance import DovecotInstance
 from mailadmin.agent.host.processes import end_processes, find_processes, wait_until
 from mailadmin.sandbox.dovecot_files import (
     MAIL_GID,
@@ -72,6 +74,12 @@ class Sandbox:
             users=dovecot / "etc" / "users",
             certificate=self.certificate,
             certificate_key=self.certificate_key,
+        )
+        # There once the panel splits Dovecot in two (mailadmin.agent.config).
+        self._front = DovecotInstance(
+            config_file=self._dovecot.config_directory / FRONT_CONFIG,
+            base_dir=base_dir.with_name(f"{base_dir.name}{FRONT_SUFFIX}"),
+            command_directory=Path(find_program("dovecot")).parent,
         )
 
     @classmethod
@@ -145,18 +153,19 @@ class Sandbox:
 
     def find_processes(self) -> list[psutil.Process]:
         """Return all running processes of this sandbox."""
-        return find_processes(
-            [self._postfix.queue_directory, self._dovecot.base_dir],
-            title=f"dovecot-{self._dovecot.instance_name}/",
-        )
+        folders = [self._postfix.queue_directory, self._dovecot.base_dir, self._front.base_dir]
+        name = self._dovecot.instance_name
+        titles = (f"dovecot-{name}/", f"dovecot-{name}-front/")
+        return find_processes(folders, titles)
 
     def is_postfix_running(self) -> bool:
         """Say whether Postfix' master is alive."""
         return self._find_postfix_master() is not None
 
     def is_dovecot_running(self) -> bool:
-        """Say whether Dovecot's master is alive."""
-        return self._find_dovecot_master() is not None
+        """Say whether Dovecot's master is alive; of two instances, whether both are."""
+        is_front = not self._front.config_file.exists() or self._front.is_running()
+        return self._find_dovecot_master() is not None and is_front
 
     def restart_dead(self) -> list[str]:
         """Start the daemon that died, if one did; return the names of those started."""
@@ -193,13 +202,25 @@ class Sandbox:
         return _find_master(pid_file, "dovecot", self._dovecot.base_dir)
 
     def _start_dovecot(self) -> None:
-        make_open_folder(self._dovecot.base_dir)
+        if self._find_dovecot_master() is None:
+            self._start_instance(self.dovecot_config, self._dovecot.base_dir)
+        if not self.is_dovecot_running():
+            # The panel split Dovecot in two, and this one has the ports.
+            self._start_instance(self._front.config_file, self._front.base_dir)
+
+    def _start_instance(self, config: Path, base_dir: Path) -> None:
+        make_open_folder(base_dir)
         # Left by a master that was killed. Dovecot would not start while anything has its number,
         # be it what remains of that master until somebody collects it.
-        (self._dovecot.base_dir / "master.pid").unlink(missing_ok=True)
-        answer = run_program("dovecot", ["-c", str(self.dovecot_config)])
+        (base_dir / "master.pid").unlink(missing_ok=True)
+        answer = run_program("dovecot", ["-c", str(config)])
         deadline = time.monotonic() + _START_LIMIT
-        if answer.returncode != 0 or not wait_until(self.is_dovecot_running, deadline):
+        pid_file = base_dir / "master.pid"
+
+        def is_up() -> bool:
+            return _find_master(pid_file, "dovecot", base_dir) is not None
+
+        if answer.returncode != 0 or not wait_until(is_up, deadline):
             raise SandboxError(self._explain("Dovecot", answer, self.dovecot_log))
 
     def _start_postfix(self) -> None:

@@ -10,31 +10,34 @@ import psutil
 
 
 def find_processes(
-    folders: Iterable[Path], title: str, *, mail_config: Path | None = None
+    folders: Iterable[Path], titles: tuple[str, ...], *, mail_config: Path | None = None
 ) -> list[psutil.Process]:
     """Return the running processes which belong to one private Postfix and Dovecot.
 
     That are those whose working directory is one of these folders (Postfix' daemons work in
     their queue directory, Dovecot's in their base directory), and those whose command line
-    begins with ``title`` (Dovecot's sessions work in the user's home, but carry its name). This
-    also finds those which outlived their master. With ``mail_config``, Postfix' configuration
+    begins with one of ``titles`` (Dovecot's sessions work in the user's home, but carry its name).
+    This also finds those which outlived their master. With ``mail_config``, Postfix' configuration
     folder, also the commands that are about to start a master: ``postfix -c`` tells them by
     ``MAIL_CONFIG``.
     """
     wanted = [folder.resolve() for folder in folders]
     variable = None if mail_config is None else str(mail_config)
-    return [item for item in psutil.process_iter() if _is_ours(item, wanted, title, variable)]
+    return [item for item in psutil.process_iter() if _is_ours(item, wanted, titles, variable)]
 
 
 def _is_ours(
-    process: psutil.Process, wanted: Sequence[Path], title: str, mail_config: str | None
+    process: psutil.Process,
+    wanted: Sequence[Path],
+    titles: tuple[str, ...],
+    mail_config: str | None,
 ) -> bool:
     try:
         if process.status() == psutil.STATUS_ZOMBIE:
             return False
         here = Path(process.cwd())
         command = process.cmdline()
-        is_titled = bool(command) and command[0].startswith(title)
+        is_titled = bool(command) and command[0].startswith(titles)
         if is_titled or any(here.is_relative_to(folder) for folder in wanted):
             return True
         return mail_config is not None and process.environ().get("MAIL_CONFIG") == mail_config

@@ -187,7 +187,7 @@ class ScratchServer:
         places = self.places
         return find_processes(
             [Path(places.queue_directory), Path(places.base_dir)],
-            title=f"dovecot-{self._instance}/",
+            (f"dovecot-{self._instance}/",),
             mail_config=self._postfix,
         )
 

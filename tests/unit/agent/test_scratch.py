@@ -170,7 +170,7 @@ def test_one_that_does_not_end_is_given_up_and_ended(scratch: ScratchServer) -> 
     with pytest.raises(AgentError) as caught:
         scratch.start(Daemon.POSTFIX, timeout=0.3)
     assert caught.value.problem.code == "program.timeout"
-    left = find_processes([], "no title", mail_config=scratch.folder / "postfix")
+    left = find_processes([], ("no title",), mail_config=scratch.folder / "postfix")
     assert left
     scratch.clear()
     assert not any(is_alive(process) for process in left)
