@@ -300,13 +300,15 @@ def version_numbers(version: str) -> tuple[int, int]:
 def _reread_old(connection: socket.socket) -> str | None:
     """Ask 2.3; returns the error it answers, or None. The answer itself (settings) is dropped.
 
-    It answers settings and an empty line; or an empty line, the error, and the end.
+    It answers a line of the blocks there are for some protocols or names, which is empty where
+    there are none, then settings and an empty line; or an empty line, the error, and the end.
     """
     connection.sendall(b"VERSION\tconfig\t2\t0\nREQ\tmodule=master\n")
     answer = bytearray()
     while part := connection.recv(65536):
         answer += part
-        if answer.endswith(b"\n\n") and not answer.startswith(b"\n"):
+        is_error = answer.startswith(b"\nERROR ")
+        if len(answer) > len(b"\n\n") and answer.endswith(b"\n\n") and not is_error:
             return None
     error = answer.removeprefix(b"\nERROR ")
     was_refused = len(error) < len(answer)

@@ -71,6 +71,17 @@ def test_2_3_is_asked_as_its_master_asks(reread: Callable[..., list[bytes]]) -> 
     assert asked == [b"VERSION\tconfig\t2\t0\nREQ\tmodule=master\n"]
 
 
+def test_an_answer_of_2_3_without_blocks_for_some_is_whole_as_well(
+    reread: Callable[..., list[bytes]],
+) -> None:
+    def script(connection: socket.socket) -> None:
+        connection.sendall(b"\nbase_dir=/run/dovecot\n" + b"a=b\n" * 5000 + b"\n")
+        # Dovecot keeps the connection; only whoever asked ends it.
+        assert connection.recv(1) == b""
+
+    assert reread("2.3.19.1", script)
+
+
 def test_2_4_is_asked_as_its_master_asks(reread: Callable[..., list[bytes]]) -> None:
     assert reread("2.4.1-4", say(b"+\n")) == [b"VERSION\tconfig\t3\t0\nREQ\treload\n"]
 
