@@ -267,14 +267,19 @@ class Host:
                 raise AgentError.because("plan.file_edited", str(was.path))
 
     def put_files(self, found: Found, rendered: Rendered) -> None:
-        """Put the changed files in place, each by rename. Raises :class:`AgentError`."""
-        for was, text in zip(found.files, rendered.texts, strict=True):
+        """Put the changed files in place, each by rename. Raises :class:`AgentError`.
+
+        Those that go come last: to bring one back may take room, when a disk is full by then.
+        """
+        both = list(zip(found.files, rendered.texts, strict=True))
+        # Of Postfix's two a text that is empty is no wish to be rid of the file.
+        leaving = [was for was, text in both[:3] if not text]
+        for was, text in both:
             content = to_bytes(text)
-            is_dovecots = was not in {found.main_cf, found.master_cf}
-            if is_dovecots and not content:
-                remove_file(was)
-            elif content != was.content:
+            if was not in leaving and content != was.content:
                 replace_file(was, content)
+        for was in leaving:
+            remove_file(was)
 
     def start_if_dead(self, daemon: Daemon) -> bool:
         """Start a master that died; returns whether it had to be. Raises :class:`AgentError`."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -86,9 +86,10 @@ class Host:
 MakeHost = Callable[[], Host]
 
 
-@pytest.fixture
-def make_host(tmp_path: Path) -> MakeHost:
+@pytest.fixture(params=[(False, False), (False, True), (True, False)], ids=["", "split", "joined"])
+def make_host(tmp_path: Path, request: pytest.FixtureRequest) -> MakeHost:
     """Make hosts with an earlier apply behind them, on which everything is to change."""
+    is_split, becomes_split = request.param
     count = 0
 
     def make() -> Host:
@@ -98,8 +99,10 @@ def make_host(tmp_path: Path) -> MakeHost:
         folder.mkdir()
         machine = Machine(folder)
         state = with_open(machine.state_now(), "submissions")
+        state = replace(state, is_dovecot_split=is_split)
         assert machine.apply(state, "earlier").outcome is Outcome.SUCCEEDED
-        wanted = with_name(with_default(state, MATERIAL), "imap.example.test", NAMED)
+        wanted = replace(state, is_dovecot_split=becomes_split)
+        wanted = with_name(with_default(wanted, MATERIAL), "imap.example.test", NAMED)
         wanted = with_open(with_open(wanted, "submission"), "pop3", is_open=False)
         return Host(machine, wanted, machine.snapshot(), machine.served)
 
