@@ -156,7 +156,7 @@ class Agent:
         try:
             dovecot.front.start()
         except AgentError as error:
-            logger.exception("Dovecot's ports stay closed: %s", error.problem.code)
+            logger.exception("Dovecot's ports stay closed: %s", dict(error.problem.params))
 
     def release(self) -> None:
         """Begin no further apply, let the one under way end, and let another agent take over."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from mailadmin.agent.protocol import AgentError
 
 # Dovecot's process title says so; "dovecot" alone would also match a shell script.
 _MASTER_NAME = "dovecot"
+_TAKEN = "Address already in use"
+_PORTS_ARE_FREE_WITHIN = 5.0
+_PAUSE = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +58,12 @@ class DovecotInstance:
             # program, or its own remains that nobody has collected.
             with contextlib.suppress(OSError):
                 (self.base_dir / "master.pid").unlink(missing_ok=True)
-        done = run([program, "-c", self.config_file])
-        if not done.is_ok:
-            raise AgentError.because("dovecot.start_failed", words=done.words)
+        deadline = time.monotonic() + _PORTS_ARE_FREE_WITHIN
+        while not (done := run([program, "-c", self.config_file])).is_ok:
+            # The login processes of a master that was killed have its ports for a moment more.
+            if _TAKEN not in done.words or time.monotonic() > deadline:
+                raise AgentError.because("dovecot.start_failed", words=done.words)
+            time.sleep(_PAUSE)
 
     def end(self) -> None:
         """Ask the master to end, and not wait: its ports are free long before it is gone.
