@@ -159,6 +159,8 @@ def _is_copied(path: Path) -> bool:
     # Dovecot 2.4 prints the certificate of a block in a section of its own.
     is_of_pair = bool(around) and around[-1] == "ssl_server"
     blocks = around[:-1] if is_of_pair else around
+    if name in _KEY_PASSWORDS:
+        return False
     is_told_clients = all(_FILTERS.match(item) or item in _PROTOCOL_BLOCKS for item in blocks)
     is_wanted = bool(_COPIED.match(name)) and not _NOT_COPIED.match(name)
     return is_told_clients and (is_of_pair or is_wanted)
