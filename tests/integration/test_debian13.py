@@ -19,8 +19,11 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(_SECONDS + 60)]
 
 RELEASE = "trixie"
 TESTS = [
-    f"tests/integration/test_agent_{what}.py"
-    for what in ("certificates", "ports", "pairs", "sessions")
+    *(
+        f"tests/integration/test_agent_{what}.py"
+        for what in ("certificates", "ports", "pairs", "sessions")
+    ),
+    "tests/integration/test_two_dovecots.py",
 ]
 IN_TREE = """
 set -e
