@@ -13,6 +13,7 @@ import pytest
 
 from mailadmin.agent.protocol import AgentError, Outcome
 from mailadmin.mailconf.state import DesiredState
+from mailadmin.pki.problems import Severity
 from mailadmin.sandbox import Sandbox
 from tests.integration import mail_clients, wire
 from tests.integration.mail_host import DOVECOT_SERVICES, MailHost
@@ -148,6 +149,27 @@ def test_ports_whose_instance_died_are_told_and_come_back(
     host.stop_agent()
     host.start_agent()
     assert all(host.is_open(service) for service in DOVECOT_SERVICES)
+
+
+@pytest.mark.parametrize("is_down", [True, False], ids=["down", "still running"])
+def test_files_that_dovecot_refuses_after_an_upgrade_are_written_anew(
+    host: MailHost, split: DesiredState, *, is_down: bool
+) -> None:
+    dovecot = host.agent.host.dovecot
+    before = host.files()
+    for path in (host.dropin, dovecot.front.config_file):
+        host.edit(path, path.read_text() + "no_such_setting = yes\n")
+    if is_down:
+        kill(dovecot.front.master_pid(), lambda: not dovecot.front.is_running())
+    plan = host.plan(split)
+    assert "dovecot.dropin_refused" in {problem.code for problem in plan.problems}
+    assert not [item for item in plan.problems if item.severity is Severity.ERROR]
+    host.apply(split)
+    assert {name: item for name, item in host.files().items() if name != "live"} == {
+        name: item for name, item in before.items() if name != "live"
+    }
+    assert all(host.is_open(service) for service in DOVECOT_SERVICES)
+    assert not host.plan(split).files
 
 
 @pytest.fixture

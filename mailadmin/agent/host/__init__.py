@@ -135,11 +135,11 @@ class Host:
         )
 
     def _read_dovecot_settings(self) -> tuple[DovecotSettings, bool]:
-        """Return the settings, and whether our file is what keeps Dovecot from reading them."""
+        """Return the settings, and whether a file of ours keeps Dovecot from reading them."""
         try:
             return self.dovecot.read_settings(), False
         except AgentError:
-            if self.dovecot.read_dropin().content is None:
+            if self.dovecot.read_dropin().content is None and not self.dovecot.is_split:
                 raise
             return self.dovecot.read_settings_as_meant(self.store.folder), True
 
