@@ -12,9 +12,14 @@ from pathlib import Path
 import pytest
 
 from mailadmin.agent.protocol import AgentError, Outcome
+from mailadmin.deployments.services import adopt_server
+from mailadmin.listeners.selectors import desired_state
+from mailadmin.mailconf.profiles import KEPT
 from mailadmin.mailconf.state import DesiredState
 from mailadmin.pki.problems import Severity
 from mailadmin.sandbox import Sandbox
+from mailadmin.servers.models import MailServer
+from tests.factories import make_actor
 from tests.integration import mail_clients, wire
 from tests.integration.mail_host import DOVECOT_SERVICES, MailHost
 from tests.integration.traffic import Traffic, add_mailboxes
@@ -170,6 +175,43 @@ def test_files_that_dovecot_refuses_after_an_upgrade_are_written_anew(
     }
     assert all(host.is_open(service) for service in DOVECOT_SERVICES)
     assert not host.plan(split).files
+
+
+@pytest.mark.django_db
+def test_a_host_that_was_adopted_keeps_its_own_tls(make_mail_host: Callable[..., MailHost]) -> None:
+    """What its files say of ports and certificates is served by the other instance as it was."""
+    host = make_mail_host()
+    own = host.sandbox.dovecot_config.parent / "conf.d" / "97-own.conf"
+    own.write_text("service imap-login {\n  inet_listener inside {\n    port = 10143\n  }\n}\n")
+    host.sandbox.run_doveadm("reload")
+    host.start_agent()
+    try:
+        wire.wait_until(lambda: not wire.is_refused(host.address, 10143), 30, "its own port")
+        adopt_server(
+            actor=make_actor(),
+            host_name=host.settings.host_name,
+            agent_socket=str(host.config.socket),
+        )
+        adopted = replace(desired_state(MailServer.objects.get()), tls_profile=KEPT)
+        before, leaves = host.files(), host.leaves()
+        state = replace(adopted, is_dovecot_split=True)
+        assert len(host.plan(state).files) == 2
+        host.apply(state)
+        core = host.agent.host.dovecot.core.master_pid()
+        assert host.leaves() == leaves
+        assert not wire.is_refused(host.address, 10143)
+        host.apply(with_open(state, "pop3", is_open=False))
+        assert not host.is_open("pop3")
+        assert host.agent.host.dovecot.core.master_pid() == core
+        host.apply(adopted)
+        assert host.leaves() == leaves
+        assert not wire.is_refused(host.address, 10143)
+        after = host.files()
+        after.pop("live")
+        before.pop("live")
+        assert after == before
+    finally:
+        host.stop_agent()
 
 
 @pytest.fixture
