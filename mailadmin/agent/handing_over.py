@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from mailadmin.agent.host import Host
+from mailadmin.agent.keys import read_host_keys
 from mailadmin.agent.observing import served_certificates
-from mailadmin.agent.planner import read_host_keys
 from mailadmin.agent.protocol import AgentError
 from mailadmin.pki.certificate import read_certificate
 from mailadmin.pki.problems import Problem

@@ -7,7 +7,7 @@ from typing import Any
 
 from mailadmin.agent.host import Found, Host
 from mailadmin.agent.host.ports import find_holder
-from mailadmin.agent.planner import read_host_file, read_host_keys
+from mailadmin.agent.keys import read_host_file, read_host_keys
 from mailadmin.mailconf.adopting.taking_over import Adopted, adopt
 from mailadmin.mailconf.state import CertificateMaterial
 from mailadmin.pki.certificate import CertificateFacts

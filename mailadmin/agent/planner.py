@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -13,7 +12,13 @@ from mailadmin.agent.drift import Drift, read_drift
 from mailadmin.agent.host import Found, Host, Rendered
 from mailadmin.agent.host.dovecot import DovecotTexts
 from mailadmin.agent.host.files import to_bytes
-from mailadmin.agent.host.ports import is_mail_program
+from mailadmin.agent.keys import complete_material, host_keys_of
+from mailadmin.agent.obstacles import (
+    find_host_problems,
+    find_missing_protocols,
+    find_overwritten,
+    find_session_problems,
+)
 from mailadmin.agent.protocol import AgentError, PlanReport
 from mailadmin.mailconf import block, diff, dovecot, front, material, postfix, proof, rules
 from mailadmin.mailconf.adopting.keeping import Remaining, subtract
@@ -23,20 +28,10 @@ from mailadmin.mailconf.proof import Expectation
 from mailadmin.mailconf.services import Daemon
 from mailadmin.mailconf.state import (
     ANY_ADDRESS,
-    CertificateMaterial,
     DesiredState,
     ListenerState,
 )
-from mailadmin.pki.bundle import Parts, read_parts
-from mailadmin.pki.certificate import CertificateProblem, read_certificate
-from mailadmin.pki.keys import (
-    KeyProblem,
-    algorithm_of,
-    load_private_key,
-    private_key_to_pem,
-    public_key_id,
-)
-from mailadmin.pki.problems import Param, Problem, Severity, has_errors
+from mailadmin.pki.problems import Problem, Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,11 +221,11 @@ def make_plan(state: DesiredState, host: Host) -> Plan:
     drift = read_drift(host)
     generation = host.store.generation
     remaining = _remaining(state, host, found)
-    completed, problems = _complete_material(state, host, found, remaining)
+    completed, problems = complete_material(state, host, found, remaining)
     parts = tuple(part.with_certificates(completed.certificates) for part in remaining.parts)
     problems += rules.check_state(completed, datetime.now(UTC))
     problems += postfix.find_problems(parts[0], found.postfix_files)
-    problems += _missing_protocols(parts[-1], found)
+    problems += find_missing_protocols(parts[-1], found)
     problems = [*remaining.problems, *_soften(problems, completed, remaining)]
     open_before = tuple(item for item in host.read_listeners(found) if item.is_enabled)
     live = str(host.store.live)
@@ -245,9 +240,9 @@ def make_plan(state: DesiredState, host: Host) -> Plan:
             core, ports = front.render_core(base), front.render_front(base, host.dovecot.places)
             texts = replace(rendered.dovecot, core_dropin=core, front=ports)
             rendered = replace(rendered, dovecot=texts)
-        problems += _host_problems(completed, host, found, open_before, remaining.kept_services)
-        problems += _session_problems(found, rendered)
-        problems += _overwritten(drift, found, rendered, completed)
+        problems += find_host_problems(completed, host, found, open_before, remaining.kept_services)
+        problems += find_session_problems(found, rendered)
+        problems += find_overwritten(drift, found, rendered, completed)
     return Plan(
         state=completed,
         found=found,
@@ -256,7 +251,7 @@ def make_plan(state: DesiredState, host: Host) -> Plan:
         manifest_before=drift.manifest if drift.note else _read_manifest(host),
         problems=tuple(sorted(problems, key=lambda item: list(Severity).index(item.severity))),
         generation=generation,
-        host_keys=_host_keys(state, completed),
+        host_keys=host_keys_of(state, completed),
         kept_services=remaining.kept_services,
         parts=parts,
         open_before=open_before,
@@ -305,203 +300,6 @@ def _render(parts: tuple[DesiredState, ...], found: Found, live: str) -> Rendere
         parts[-1], version=found.dovecot_numbers, live=live, protocols=found.dovecot.protocols
     )
     return Rendered(files, DovecotTexts(dropin))
-
-
-def _complete_material(
-    state: DesiredState, host: Host, found: Found, remaining: Remaining
-) -> tuple[DesiredState, list[Problem]]:
-    """Check every key against its leaf, and find on the host the keys that never leave it.
-
-    What the host's own files serve stays in them and needs no key.
-    """
-    problems: list[Problem] = []
-    completed: list[CertificateMaterial] = []
-    on_host: dict[str, str] | None = None
-    written = {item for part in remaining.parts for item in part.used_fingerprints}
-    for certificate in state.certificates:
-        if certificate.fingerprint not in state.used_fingerprints:
-            continue
-        if certificate.fingerprint not in written:
-            completed.append(certificate)
-            continue
-        if not certificate.key_pem and on_host is None:
-            on_host = read_host_keys(host, found)
-        done, wrong = with_key(certificate, on_host or {})
-        completed.append(done)
-        problems += wrong
-    return state.with_certificates(completed), problems
-
-
-def with_key(
-    certificate: CertificateMaterial, on_host: dict[str, str]
-) -> tuple[CertificateMaterial, list[Problem]]:
-    """Return the certificate with its key, or what is wrong with the two.
-
-    Neither daemon's checks see a wrong pair: it would cut TLS off at the next handshake. What the
-    rules judge (names, dates) is read from the leaf, not taken from whoever asks.
-    """
-    about: dict[str, Param] = {"label": certificate.label}
-
-    def refuse(code: str) -> tuple[CertificateMaterial, list[Problem]]:
-        return certificate, [Problem(code, subject=certificate.fingerprint, params=about)]
-
-    try:
-        leaf = read_certificate(certificate.leaf_pem.encode())
-    except CertificateProblem:
-        return refuse("material.leaf_unreadable")
-    if leaf.fingerprint != certificate.fingerprint:
-        return refuse("material.other_leaf")
-    key_pem = certificate.key_pem or on_host.get(leaf.public_key_id, "")
-    if not key_pem:
-        return refuse("material.key_missing")
-    if _key_id(key_pem) != leaf.public_key_id:
-        return refuse("material.key_mismatch")
-    chain = read_host_file(certificate.chain_pem.encode())
-    if certificate.chain_pem.strip() and (not chain.certificates or has_errors(chain.problems)):
-        return refuse("material.chain_unreadable")
-    facts = replace(
-        certificate,
-        names=leaf.names,
-        not_before=leaf.not_before,
-        not_after=leaf.not_after,
-        key_algorithm=str(algorithm_of(leaf.key) or ""),
-        key_pem=key_pem,
-    )
-    return facts, []
-
-
-def _key_id(key_pem: str) -> str:
-    try:
-        return public_key_id(load_private_key(key_pem.encode()))
-    except KeyProblem:
-        return ""
-
-
-def read_host_file(content: bytes) -> Parts:
-    """Read certificates and keys as Postfix and Dovecot do: they take no PKCS#12.
-
-    Its author chooses how many rounds opening it takes, and the agent serves one caller at a time.
-    """
-    return read_parts([content], takes_pkcs12=False)
-
-
-def read_host_keys(host: Host, found: Found) -> dict[str, str]:
-    """Return the keys in the files the daemons use, by public key; they leave the host
-    only where an administrator agreed (:mod:`mailadmin.agent.handing_over`)."""
-    keys: dict[str, str] = {}
-    for content in host.read_pem_files(found).values():
-        for key in read_host_file(content).private_keys:
-            keys[public_key_id(key)] = private_key_to_pem(key).decode()
-    return keys
-
-
-def _host_keys(asked: DesiredState, completed: DesiredState) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for certificate in completed.certificates:
-        before = asked.certificate(certificate.fingerprint)
-        if certificate.key_pem and before is not None and not before.key_pem:
-            found[_key_id(certificate.key_pem)] = certificate.key_pem
-    return found
-
-
-def _missing_protocols(state: DesiredState, found: Found) -> list[Problem]:
-    return [
-        Problem(
-            "dovecot.protocol_missing",
-            subject=item.service,
-            params={"protocol": str(item.definition.protocol)},
-        )
-        for item in state.enabled_listeners
-        if item.definition.daemon is Daemon.DOVECOT
-        and str(item.definition.protocol) not in found.dovecot.protocols
-    ]
-
-
-def _host_problems(
-    state: DesiredState,
-    host: Host,
-    found: Found,
-    open_before: Sequence[ListenerState],
-    kept_services: Collection[str],
-) -> list[Problem]:
-    """Return what on the machine forbids the change: a dead daemon, a port that is taken."""
-    is_started = found.is_dropin_refused or found.is_front_dead
-    problems = [
-        Problem("daemon.down", subject=str(daemon))
-        for daemon, is_running in host.running_daemons().items()
-        if not is_running and not (daemon is Daemon.DOVECOT and is_started)
-    ]
-    if found.is_front_dead:
-        problems.append(Problem("front.not_running", Severity.WARNING, "dovecot"))
-    if found.is_dropin_refused:
-        version = found.dovecot_version
-        refused = Problem("dovecot.dropin_refused", Severity.WARNING, "dovecot", {"now": version})
-        problems.append(refused)
-    current = {(item.address, item.port) for item in open_before}
-    for listener in state.enabled_listeners:
-        is_kept = listener.service in kept_services
-        if not is_kept and (listener.address, listener.port) not in current:
-            problem = _port_problem(listener, host, found, open_before)
-            problems += [problem] if problem else []
-    return problems
-
-
-def _port_problem(
-    listener: ListenerState, host: Host, found: Found, open_before: Sequence[ListenerState]
-) -> Problem | None:
-    """Return why the daemon could not listen there; it would die of it (measured)."""
-    is_postfix = listener.definition.daemon is Daemon.POSTFIX
-    if is_postfix and not _has_family(found.inet_protocols, listener.address):
-        params = {"address": listener.address, "inet_protocols": found.inet_protocols}
-        return Problem("postfix.address_family_off", subject=listener.service, params=params)
-    problem = host.port_problem(listener.service, listener.address, listener.port)
-    is_listening = any(item.port == listener.port for item in open_before)
-    if problem and is_listening and is_mail_program(str(problem.params.get("program"))):
-        # By the very daemon that should listen: to stop it is no advice.
-        return replace(problem, code="port.held_by_listener")
-    return problem
-
-
-def _has_family(inet_protocols: str, address: str) -> bool:
-    family = "ipv6" if ":" in address else "ipv4"
-    return address == ANY_ADDRESS or bool(
-        {"all", family} & set(re.split(r"[\s,]+", inet_protocols))
-    )
-
-
-def _session_problems(found: Found, rendered: Rendered) -> list[Problem]:
-    """Warn where the one reload that sets ``shutdown_clients = no`` still ends sessions, and of
-    the moment in which the ports go from one instance to another."""
-    problems = []
-    is_moved = (found.front.content is not None) != bool(rendered.dovecot.front)
-    is_reload = dovecot.reload_part(found.dropin.text) != dovecot.reload_part(rendered.dropin)
-    if (is_reload or is_moved) and not found.dovecot.is_reload_gentle:
-        problems.append(Problem("dovecot.reload_ends_sessions", Severity.WARNING, "dovecot"))
-    if is_moved:
-        problems.append(Problem("front.price", Severity.WARNING, "dovecot"))
-    return problems
-
-
-def _overwritten(
-    drift: Drift, found: Found, rendered: Rendered, state: DesiredState
-) -> list[Problem]:
-    """Warn of each piece that somebody changed and that this plan would change again."""
-    is_kept = {
-        "main.cf": rendered.postfix.main_cf == found.main_cf.text,
-        "master.cf": rendered.postfix.master_cf == found.master_cf.text,
-    } | {
-        file.path.name: to_bytes(text) == (file.content or b"")
-        for file, text in zip(found.files[:3], rendered.texts[:3], strict=True)
-    }
-    for name, fingerprint in material.certificate_files(state).items():
-        piece = drift.drifted.get(name)
-        certificate = piece.certificate if piece else None
-        is_kept[name] = certificate is not None and certificate["fingerprint"] == fingerprint
-    return [
-        Problem("drift.overwritten", Severity.WARNING, name, {"file": name})
-        for name in drift.drifted
-        if not is_kept.get(name, False)
-    ]
 
 
 def _is_on_same_port(before: ListenerState, after: ListenerState) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mailadmin.agent.host import Host
-from mailadmin.agent.planner import with_key
+from mailadmin.agent.keys import with_key
 from mailadmin.agent.probe import probe_all
 from mailadmin.agent.protocol import AgentError
 from mailadmin.mailconf import rehearsal

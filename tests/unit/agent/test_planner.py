@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import pkcs12
 
-from mailadmin.agent.planner import Plan, make_plan, read_host_file
+from mailadmin.agent.keys import read_host_file
+from mailadmin.agent.planner import Plan, make_plan
 from mailadmin.agent.protocol import Outcome
 from mailadmin.mailconf.dovecot_settings import DovecotSettings, read_settings
 from mailadmin.mailconf.services import Daemon
