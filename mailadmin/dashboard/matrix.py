@@ -95,6 +95,8 @@ class Matrix:
     # What on the host is not as it was applied, and what an upgrade asks for.
     drift: Drift | None = None
     upgrade: Upgrade | None = None
+    # As applied: Dovecot's ports have an instance of their own.
+    is_dovecot_split: bool = False
 
     @property
     def open_rows(self) -> list[Row]:
@@ -157,4 +159,5 @@ def read_matrix(server: MailServer, now: datetime) -> Matrix:
         looks=looks,
         drift=open_drift(server),
         upgrade=open_upgrade(server),
+        is_dovecot_split=applied is not None and applied.is_dovecot_split,
     )

@@ -134,6 +134,7 @@ def as_json(
         "is_as_wanted": all(row.is_proven for row in rows),
         "listeners": [_row_json(state, row) for row in rows],
         "versions": server.versions,
+        "is_dovecot_split": state.is_dovecot_split,
         "drift": _drift_json(open_drift(server)),
         "upgrade": server.upgrade,
     }

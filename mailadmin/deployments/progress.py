@@ -16,7 +16,9 @@ from mailadmin.pki.problems import Problem
 
 # What an apply goes through when nothing stops it; shown grey until it is reached.
 _WAY = ("planned", "staged", "checked", "swapped", "reloaded", "proved", "watched")
-_SAME = {"reread": "reloaded"}
+_SAME = {"reread": "reloaded", "started": "reloaded", "stopped": "reloaded"}
+# An instance of Dovecot is started or stopped: other steps wait for a daemon to answer.
+_WAIT_FOR_PORTS = frozenset({"started", "stopped"})
 _TAKEN_WITHIN = 10.0
 _MOST_SHOWN = 100
 
@@ -53,9 +55,11 @@ class StepView:
 
     @property
     def numbers(self) -> list[tuple[str, int]]:
-        """Return what was counted or timed, by its name in the evidence."""
+        """Return what was counted or timed, by what it is."""
+        waited = "freed_ms" if self.step.code in _WAIT_FOR_PORTS else "waited_ms"
         names = ("generation", "waited_ms", "proof_ms", "rounds")
-        found = ((name, self.step.evidence.get(name)) for name in names)
+        said = ("generation", waited, "proof_ms", "rounds")
+        found = zip(said, map(self.step.evidence.get, names), strict=True)
         return [(name, value) for name, value in found if isinstance(value, int)]
 
     @property

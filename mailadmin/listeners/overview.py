@@ -74,6 +74,8 @@ class Overview:
     # What is about the server itself, or about a certificate that several rows share.
     general: Findings
     is_anything_applied: bool
+    # As applied: Dovecot's ports have an instance of their own.
+    is_dovecot_split: bool
 
     @property
     def open_count(self) -> int:
@@ -136,6 +138,7 @@ def read_overview(server: MailServer, now: datetime) -> Overview:
             problems=tuple(item for item in problems if item.subject not in subjects),
         ),
         is_anything_applied=applied is not None,
+        is_dovecot_split=applied is not None and applied.is_dovecot_split,
     )
 
 

@@ -52,6 +52,7 @@ class Wanted:
         return DesiredState(
             host_name=self.server.host_name,
             tls_profile=self.server.tls_profile,
+            is_dovecot_split=self.server.is_dovecot_split,
             default_certificate=_fingerprint(self.server.default_certificate),
             listeners=tuple(listener_state(listener) for listener in self.listeners),
             sni_bindings=tuple(

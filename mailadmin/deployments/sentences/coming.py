@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from mailadmin.deployments.sentences.daemons import name_daemon
+
 COMING: dict[str, Promise] = {
     "waiting": _("Wait: applies are kept 5 seconds apart"),
     "recovered": _("End an earlier apply that was cut short"),
@@ -15,6 +17,8 @@ COMING: dict[str, Promise] = {
     "swapped": _("Swap the files"),
     "reread": _("Let %(daemon)s read its files again"),
     "reloaded": _("Reload %(daemon)s"),
+    "started": _("Start %(daemon)s"),
+    "stopped": _("Stop %(daemon)s"),
     "proved": _("Prove every port by handshake"),
     "watched": _("Watch for two seconds"),
     "set_aside": _("Keep a copy of %(subject)s, which was edited by hand meanwhile"),
@@ -26,7 +30,6 @@ _ANY_DAEMON: dict[str, Promise] = {
     "checked": _("Let the daemons’ own parsers read them"),
     "reloaded": _("Reload what changed"),
 }
-_DAEMONS = {"postfix": "Postfix", "dovecot": "Dovecot"}
 
 
 def say_coming(code: str, subject: str = "") -> str:
@@ -36,4 +39,4 @@ def say_coming(code: str, subject: str = "") -> str:
     sentence = COMING.get(code)
     if sentence is None:
         return f"{code} {subject}".strip()
-    return str(sentence) % {"daemon": _DAEMONS.get(subject, subject), "subject": subject}
+    return str(sentence) % {"daemon": name_daemon(subject), "subject": subject}

@@ -9,9 +9,9 @@ from django.utils.translation import ngettext
 
 from mailadmin.deployments.drift import Upgrade
 from mailadmin.deployments.models import Drift
+from mailadmin.deployments.sentences.daemons import name_daemon
 from mailadmin.deployments.sentences.problems import say_problem
 
-_DAEMONS = {"postfix": "Postfix", "dovecot": "Dovecot"}
 _MOST_NAMES = 5
 
 
@@ -31,7 +31,7 @@ def say_upgrade(upgrade: Upgrade) -> str:
     said = [
         _("%(daemon)s was upgraded from %(before)s to %(now)s")
         % {
-            "daemon": _DAEMONS[daemon],
+            "daemon": name_daemon(daemon),
             "before": upgrade.before.get(daemon, "?"),
             "now": upgrade.now.get(daemon, "?"),
         }

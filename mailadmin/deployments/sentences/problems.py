@@ -9,16 +9,17 @@ from typing import Any
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from mailadmin.deployments.sentences.daemons import name_daemon
 from mailadmin.deployments.sentences.foreseeing import FORESEEING
+from mailadmin.deployments.sentences.instances import INSTANCES
 from mailadmin.listeners.sentences import address_words, key_words, subject_words
 from mailadmin.listeners.sentences import say_problem as say_listener_problem
 from mailadmin.mailconf.services import SERVICES
 from mailadmin.pki.problems import Problem
 
-_DAEMONS = {"postfix": "Postfix", "dovecot": "Dovecot"}
-
 PROBLEMS: dict[str, Promise] = {
     **FORESEEING,
+    **INSTANCES,
     # a host taken over as it was found
     "adopting.would_change": _(
         "Taking over what was understood would change %(files)s. Nothing was taken over. Look at "
@@ -488,7 +489,7 @@ def _words(problem: Problem) -> dict[str, object]:
         "who": subject_words(problem.subject),
         "subject": problem.subject,
         "fingerprint": problem.subject[:16],
-        "daemon": _DAEMONS.get(problem.subject, problem.subject),
+        "daemon": name_daemon(problem.subject),
         **params,
     }
     if "at" in params:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from mailadmin.deployments.sentences.daemons import name_daemon
+
 STEPS: dict[str, Promise] = {
     "waiting": _("Waiting: applies are kept 5 seconds apart"),
     "recovered": _("Ended an earlier apply that was cut short"),
@@ -15,13 +17,14 @@ STEPS: dict[str, Promise] = {
     "swapped": _("Swapped the files"),
     "reread": _("%(daemon)s read its files again, no session touched"),
     "reloaded": _("Reloaded %(daemon)s"),
+    "started": _("Started %(daemon)s"),
+    "stopped": _("Stopped %(daemon)s"),
     "proved": _("Proved every port by handshake"),
     "watched": _("Watched for two seconds: still proven"),
     "set_aside": _("Kept a copy of %(subject)s, which was edited by hand meanwhile"),
     "restored": _("Put back every file, byte for byte"),
     "proved_as_before": _("Proved that every port shows what it showed before"),
 }
-_DAEMONS = {"postfix": "Postfix", "dovecot": "Dovecot"}
 
 
 def say_step(code: str, subject: str = "") -> str:
@@ -29,4 +32,4 @@ def say_step(code: str, subject: str = "") -> str:
     sentence = STEPS.get(code)
     if sentence is None:
         return f"{code} {subject}".strip()
-    return str(sentence) % {"subject": subject, "daemon": _DAEMONS.get(subject, subject)}
+    return str(sentence) % {"subject": subject, "daemon": name_daemon(subject)}

@@ -30,6 +30,9 @@ _SHORT = 12  # digits of a fingerprint that tell certificates apart at a glance
 
 _EVIDENCE_WORDS = {
     "generation": lambda value: _("generation %(n)d") % {"n": value},
+    "freed_ms": lambda value: (
+        _("the ports were free after %(time)s") % {"time": outcomes.duration_words(value)}
+    ),
     "waited_ms": lambda value: (
         _("answered again after %(time)s") % {"time": outcomes.duration_words(value)}
     ),

@@ -93,6 +93,8 @@ CHANGES: dict[str, Promise | _Choose] = {
     "host_name.changed": _("The server will be called %(after)s instead of %(before)s."),
     "tls_profile.changed": _("Encrypted connections will use %(after)s instead of %(before)s."),
     "default_certificate.changed": _choose_default_certificate,
+    "dovecot.split": _("Dovecot’s ports will be served by an instance of their own."),
+    "dovecot.joined": _("Dovecot’s ports will be served by its main instance again."),
     "listener.opened": _choose_opened,
     "listener.closed": _("%(who)s (%(port)s) will be closed."),
     "listener.moved": _("%(who)s will move from %(old)s to %(new)s."),

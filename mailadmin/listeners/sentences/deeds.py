@@ -64,6 +64,8 @@ DEEDS: dict[str, Promise | _Choose] = {
     "host_name.changed": _("Call the server %(after)s instead of %(before)s."),
     "tls_profile.changed": _("Encrypt connections with %(after)s instead of %(before)s."),
     "default_certificate.changed": _choose_default_certificate,
+    "dovecot.split": _("Serve Dovecot’s ports from an instance of their own."),
+    "dovecot.joined": _("Serve Dovecot’s ports from its main instance again."),
     "listener.opened": _choose_opened,
     "listener.closed": _("Close %(who)s (%(port)s)."),
     "listener.moved": _("Move %(who)s from %(old)s to %(new)s."),

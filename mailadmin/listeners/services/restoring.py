@@ -26,6 +26,8 @@ _SERVER_FIELDS = {
     "host_name.changed": "host_name",
     "tls_profile.changed": "tls_profile",
     "default_certificate.changed": "default_certificate",
+    "dovecot.split": "is_dovecot_split",
+    "dovecot.joined": "is_dovecot_split",
 }
 
 

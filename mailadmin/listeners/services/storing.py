@@ -79,6 +79,7 @@ def _store_server(
     before = snapshot_server(server)
     server.host_name = target.host_name
     server.tls_profile = target.tls_profile
+    server.is_dovecot_split = target.is_dovecot_split
     server.default_certificate = certificates.get(target.default_certificate)
     changed = difference.note(SERVER, before, snapshot_server(server))
     if changed:

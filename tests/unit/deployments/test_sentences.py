@@ -9,6 +9,7 @@ import pytest
 
 import mailadmin
 from mailadmin.deployments.sentences import PROBLEMS, STEPS, say_problem, say_step
+from mailadmin.deployments.sentences.coming import say_coming
 from mailadmin.pki.problems import Problem, Severity
 
 _SOURCE = Path(mailadmin.__file__).parent
@@ -19,11 +20,12 @@ _PRODUCERS = [
     _SOURCE / "mailconf" / "proof.py",
     _SOURCE / "mailconf" / "postfix.py",
     _SOURCE / "mailconf" / "rehearsal.py",
+    *(_SOURCE / "mailconf").glob("front.py"),
     _SOURCE / "mailconf" / "maillog" / "outlook.py",
     *(_SOURCE / "mailconf" / "adopting").glob("*.py"),
 ]
 _FAMILIES = "agent|plan|deployment|material|port|daemon|postfix|dovecot|file|program|probe|rollback"
-_FAMILIES += "|http01|rehearsal|confirm|drift|usage|firewall|fail2ban|adopting|found|kept"
+_FAMILIES += "|front|http01|rehearsal|confirm|drift|usage|firewall|fail2ban|adopting|found|kept"
 # What looks like a code and is a verb of the audit log, a task, or a file name.
 _OTHERS = {
     "deployment.requested", "deployment.joined", "deployment.succeeded", "deployment.rolled_back",
@@ -85,6 +87,42 @@ def test_the_name_asked_for_is_part_of_the_sentence() -> None:
         {"address": "127.0.0.9", "port": 993, "detail": "reset", "sni_name": "mail.one.test"},
     )
     assert "mail.one.test" in say_problem(problem)
+
+
+@pytest.mark.parametrize(
+    ("code", "subject", "said", "coming"),
+    [
+        (
+            "reloaded",
+            "dovecot-core",
+            "Reloaded Dovecot’s main instance",
+            "Reload Dovecot’s main instance",
+        ),
+        (
+            "started",
+            "dovecot-front",
+            "Started Dovecot’s instance for the ports",
+            "Start Dovecot’s instance for the ports",
+        ),
+        (
+            "stopped",
+            "dovecot-front",
+            "Stopped Dovecot’s instance for the ports",
+            "Stop Dovecot’s instance for the ports",
+        ),
+    ],
+)
+def test_of_two_instances_of_dovecot_the_one_meant_is_named(
+    code: str, subject: str, said: str, coming: str
+) -> None:
+    assert (say_step(code, subject), say_coming(code, subject)) == (said, coming)
+
+
+def test_what_two_instances_of_dovecot_cannot_be_says_what_to_do() -> None:
+    about = {"listener": "imaps", "port": "993"}
+    said = say_problem(Problem("front.core_not_closed", Severity.ERROR, "", about))
+    assert "port 993 (inet_listener imaps) in the main instance again" in said
+    assert "read before 99z-mailadmin-core.conf" in said
 
 
 def test_a_step_of_a_newer_agent_is_shown_by_its_code() -> None:

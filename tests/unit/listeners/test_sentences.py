@@ -206,6 +206,12 @@ def test_the_server_itself_is_told() -> None:
     ]
 
 
+def test_two_instances_of_dovecot_and_one_again_are_told() -> None:
+    two = replace(BASE, is_dovecot_split=True)
+    assert say_all(BASE, two) == ["Dovecot’s ports will be served by an instance of their own."]
+    assert say_all(two, BASE) == ["Dovecot’s ports will be served by its main instance again."]
+
+
 def test_a_stored_change_is_told_like_a_fresh_one() -> None:
     change = Change("listener.closed", Effect.CLOSES, "imap", {"address": "*", "port": 143})
     assert say_change(change.as_dict()) == say_change(change) == "IMAP (143) will be closed."

@@ -261,6 +261,7 @@ def test_undoing_is_reviewed_first_and_the_page_says_what_stands(
     accept(page, read(page, sent))
     work(sent)
     server = MailServer.objects.get()
+    assert not server.is_dovecot_split
     server.listeners.filter(service="imaps").update(is_enabled=False)
     changed = make_plan(desired_state(server), found.host)
     before = found.snapshot()
@@ -283,6 +284,21 @@ def test_undoing_is_reviewed_first_and_the_page_says_what_stands(
     server.applied_state = desired_state(server).as_dict()
     server.save()
     assert "Nothing of the panel stands" in text_of(page)
+
+
+def test_undoing_makes_one_dovecot_of_two(page: Client, sent: Sent, found: HostFixture) -> None:
+    accept(page, read(page, sent))
+    work(sent)
+    server = MailServer.objects.get()
+    server.is_dovecot_split = True
+    server.save()
+    make_deployment(server)
+    server.applied_state = desired_state(server).as_dict()
+    server.save()
+    post(page, "undo")
+    assert work(sent).status == Status.DONE
+    server.refresh_from_db()
+    assert [change.code for change in pending_changes(server)] == ["dovecot.joined"]
 
 
 def test_what_the_own_files_cannot_be_left_alone_with_is_refused(

@@ -50,6 +50,7 @@ def test_the_list_in_json_has_everything_a_script_needs(server: MailServer) -> N
     server.listeners.filter(service="imaps").update(certificate=own)
     told = json.loads(run("listeners", "--json"))
     assert told["server"]["host_name"] == "mail.example.org"
+    assert told["server"]["is_dovecot_split"] is False
     assert told["pending_changes"] == 2
     imaps = next(item for item in told["listeners"] if item["service"] == "imaps")
     assert (imaps["port"], imaps["is_enabled"], imaps["tls_mode"]) == (993, True, "implicit")

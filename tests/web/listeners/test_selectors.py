@@ -146,6 +146,15 @@ def test_only_known_services_are_found(server: MailServer) -> None:
     assert find_listener(server, "gopher") is None
 
 
+def test_before_the_first_apply_two_instances_of_dovecot_are_a_change(db: None) -> None:
+    server = make_server(is_applied=False)
+    MailServer.objects.update(is_dovecot_split=True)
+    server.refresh_from_db()
+    assert desired_state(server).is_dovecot_split
+    assert "dovecot.split" in [change.code for change in pending_changes(server)]
+    assert not read_overview(server, timezone.now()).is_dovecot_split
+
+
 # What the page shows
 
 

@@ -63,6 +63,37 @@ def test_saving_changes_the_server_and_shows_what_is_pending(
     assert AuditEvent.objects.get(verb="server.changed").origin == "web"
 
 
+def test_two_instances_of_dovecot_are_offered_with_their_price(
+    server: MailServer, client: Client
+) -> None:
+    page = client.get(PAGE).content.decode()
+    assert "Serve Dovecot’s ports from an instance of their own" in page
+    assert "measured under load: 0 instead of about 5 per change" in page
+    for price in (
+        "doveadm -c …/mailadmin-front.conf",
+        "without chroot",
+        "new connections are refused for a moment",
+        "When the machine boots",
+    ):
+        assert price in page[page.index("What it costs:") :]
+    assert "checked" not in page[page.index('name="is_dovecot_split"') :].partition(">")[0]
+
+
+def test_the_box_is_saved_pending_shown_and_taken_back(server: MailServer, client: Client) -> None:
+    default = server.default_certificate_id
+    saved = values(default_certificate=default)
+    page = client.post(PAGE, saved | {"is_dovecot_split": "on"}, follow=True).content.decode()
+    assert "Dovecot’s ports will be served by an instance of their own." in page
+    server.refresh_from_db()
+    assert server.is_dovecot_split
+    page = client.get(PAGE).content.decode()
+    assert "checked" in page[page.index('name="is_dovecot_split"') :].partition(">")[0]
+    page = client.post(PAGE, saved, follow=True).content.decode()
+    assert "All of it is applied." in page
+    server.refresh_from_db()
+    assert not server.is_dovecot_split
+
+
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [

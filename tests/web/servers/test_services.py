@@ -78,6 +78,21 @@ def test_the_default_certificate_is_chosen_and_taken_away(actor: Actor) -> None:
     assert MailServer.objects.get().default_certificate is None
 
 
+def test_two_instances_of_dovecot_are_chosen_and_taken_back(actor: Actor) -> None:
+    server = make_server(services=[])
+    assert not server.is_dovecot_split
+    change_server(actor=actor, server=server, is_dovecot_split=True)
+    event = AuditEvent.objects.get()
+    assert (event.before, event.after) == (
+        {"is_dovecot_split": False},
+        {"is_dovecot_split": True},
+    )
+    change_server(actor=actor, server=server, tls_profile="modern")
+    assert MailServer.objects.get().is_dovecot_split
+    change_server(actor=actor, server=server, is_dovecot_split=False)
+    assert not MailServer.objects.get().is_dovecot_split
+
+
 @pytest.mark.parametrize(
     ("values", "code"),
     [

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils.translation import gettext as _
 
 from mailadmin.audit.actors import Actor
 from mailadmin.audit.request_id import draw_request_id, request_id_set
@@ -61,8 +62,10 @@ class Command(BaseCommand):
 
 
 def _tell_host(server: MailServer) -> Iterator[str]:
-    """Return what was changed outside the panel and what an upgrade asks for, if anything."""
-    drift, upgrade = open_drift(server), open_upgrade(server)
+    """Return what there is to know beside the ports: instances, hand edits, an upgrade."""
+    applied, drift, upgrade = applied_state(server), open_drift(server), open_upgrade(server)
+    if applied and applied.is_dovecot_split:
+        yield _("Dovecot runs in two instances: mailadmin-front.conf has the ports.")
     if drift:
         yield say_drift(drift)
     if upgrade:

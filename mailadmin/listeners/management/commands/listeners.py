@@ -57,6 +57,7 @@ def as_json(overview: Overview) -> dict[str, object]:
             "host_name": server.host_name,
             "tls_profile": server.tls_profile,
             "default_certificate": name_certificate(server.default_certificate),
+            "is_dovecot_split": server.is_dovecot_split,
             **_findings_as_json(overview.general),
         },
         "pending_changes": overview.pending_count,
