@@ -281,7 +281,8 @@ class Applier:
         return False
 
     def _reload_dovecot(self, steps: Steps) -> None:
-        with steps.run("reloaded", "dovecot") as evidence:
+        serving = "dovecot-front" if self.host.dovecot.is_split else "dovecot"
+        with steps.run("reloaded", serving) as evidence:
             self.host.dovecot.reload()
             evidence["waited_ms"] = self._wait_for_dovecot()
 

@@ -57,7 +57,7 @@ class Instances:
     def _tell_front(self, ports: list[tuple[str, int]]) -> None:
         front = self.host.dovecot.front
         if front.is_running():
-            with self.steps.run("reloaded", "dovecot"):
+            with self.steps.run("reloaded", "dovecot-front"):
                 front.reload()
             return
         with self.steps.run("started", "dovecot-front") as evidence:

@@ -91,7 +91,7 @@ def test_a_port_or_certificate_leaves_the_other_instance_alone(
     dovecot = host.agent.host.dovecot
     masters = dovecot.core.master_pid(), dovecot.front.master_pid()
     host.apply(with_open(split, "imap", is_open=False))
-    assert codes(host) == [("reloaded", "dovecot")]
+    assert codes(host) == [("reloaded", "dovecot-front")]
     assert not host.is_open("imap")
     renewed = make_material("renewed").certificate
     host.apply(with_default(with_open(split, "imap", is_open=False), renewed))
