@@ -7,9 +7,9 @@ from django.utils.translation import gettext_lazy as _
 
 INSTANCES: dict[str, Promise] = {
     "front.price": _(
-        "New connections to IMAP, POP3 and Sieve ports are refused for a moment (measured below "
-        "half a second) while the ports move from one instance to the other; who is connected "
-        "stays connected."
+        "New connections to IMAP, POP3 and Sieve ports are refused for a moment (measured: a tenth "
+        "of a second on the way there, one second on the way back) while the ports move from one "
+        "instance to the other; who is connected stays connected."
     ),
     "front.not_running": _(
         "The instance of Dovecot that has the ports (mailadmin-front.conf) does not run, so nobody "

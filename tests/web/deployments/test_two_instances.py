@@ -64,7 +64,7 @@ def test_review_says_what_it_is_what_it_costs_and_shows_every_file(
     text = text_of(page, "/deployments/review/")
     assert "1 change is saved and not applied yet." in text
     assert "Dovecot’s ports will be served by an instance of their own." in text
-    assert "are refused for a moment (measured below half a second)" in text
+    assert "are refused for a moment (measured: a tenth of a second" in text
     assert all(f'<strong class="exact">{name}</strong>' in text for name in FILES)
 
 
