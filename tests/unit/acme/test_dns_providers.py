@@ -60,7 +60,7 @@ def power_dns() -> Iterator[PowerDns]:
             self._answer({})
 
         def _answer(self, value: object) -> None:
-            served.may_answer.wait(10)
+            served.may_answer.wait(120)
             is_known = self.headers["X-API-Key"] == TOKEN and f"/zones/{ZONE}." in self.path
             content = json.dumps(value if is_known else {"error": TOKEN}).encode()
             self.send_response(served.status if is_known else 401)
@@ -124,8 +124,11 @@ def test_what_goes_wrong_there_is_told_without_secrets(resolver: Resolver) -> No
         served.status = 500
         code, params = failure(records(served.url, resolver).add_txt, name, "value")
         assert (code, params["status"]) == ("dns.provider_failed", 500)
-        gone = records(served.url, resolver)
-    assert failure(gone.add_txt, name, "value")[0] == "dns.provider_unreachable"
+    # The port stays ours, so that nobody else can begin to listen there.
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        gone = records(f"http://127.0.0.1:{taken.getsockname()[1]}", resolver)
+        assert failure(gone.add_txt, name, "value")[0] == "dns.provider_unreachable"
 
 
 def test_a_provider_that_hangs_is_left_alone(
