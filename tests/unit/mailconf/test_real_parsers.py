@@ -48,7 +48,7 @@ def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [path, *arguments],
         capture_output=True,
-        timeout=30,
+        timeout=90,
         encoding="utf-8",
         errors="surrogateescape",
     )

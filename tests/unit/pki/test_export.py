@@ -38,7 +38,7 @@ def openssl(content: bytes, tmp_path: Path, *options: str, password: str = PASSW
         ["openssl", "pkcs12", "-in", file, "-passin", "stdin", "-nodes", "-info", *options],
         input=password.encode(),
         capture_output=True,
-        timeout=20,
+        timeout=90,
     )
     assert done.returncode == 0, done.stderr.decode()
     return (done.stdout + done.stderr).decode(errors="replace")

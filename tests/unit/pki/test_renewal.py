@@ -167,7 +167,7 @@ def test_openssl_makes_the_same_request_from_the_command(tmp_path: Path) -> None
     renewal = plan_renewal(certificate_of(names=names))
     (tmp_path / "KEY-FILE").write_bytes(private_key_to_pem(key))
     subprocess.run(  # a fixed program and a command of our own
-        shlex.split(request_command(renewal)), cwd=tmp_path, check=True, timeout=20
+        shlex.split(request_command(renewal)), cwd=tmp_path, check=True, timeout=90
     )
     facts = read_csr((tmp_path / "request.csr").read_bytes())
     assert facts.names == names

@@ -86,7 +86,7 @@ def test_an_administrator_gets_a_locked_file(
     said = subprocess.run(
         ["openssl", "pkcs12", "-in", file, "-passin", f"pass:{FILE_PASSWORD}", "-nodes"],
         capture_output=True,
-        timeout=20,
+        timeout=90,
         check=True,
     ).stdout
     assert said.count(b"BEGIN CERTIFICATE") == issued.fullchain_pem.count(b"BEGIN")
