@@ -7,9 +7,11 @@ the proofs of an apply; of the lowest priority, because mail comes first.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import resource
+import select
 import subprocess
 import sys
 import time
@@ -19,7 +21,7 @@ from contextlib import closing, suppress
 from datetime import UTC, datetime, tzinfo
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 from mailadmin.agent.host.counts import Counted, Counts
 from mailadmin.agent.host.mail_logs import (
@@ -139,14 +141,19 @@ class Scan:
             stderr=subprocess.DEVNULL,
             env={"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8"},
         ) as running:
+            if running.stdout is None:
+                raise TypeError("it was started with a pipe")
+            printed = _UntilDeadline(running.stdout, self._deadline)
             try:
-                chunks = _note_cursor(_chunks_of(running), counted)
-                is_whole = self._count(JOURNAL, chunks, reader, counted)
+                chunks = _note_cursor(split_chunks(cast(IO[bytes], printed)), counted)
+                is_whole = self._count(JOURNAL, chunks, reader, counted) and not printed.is_cut
                 # It closed its end, so it is about to end; killed now, it could not say why.
                 with suppress(subprocess.TimeoutExpired):
                     running.wait(_FAREWELL if is_whole else 0)
             finally:
                 running.kill()
+        if printed.is_cut:
+            self._complain("usage.log_unreadable", JOURNAL, "journalctl says nothing more")
         code = running.returncode if is_whole else 0
         if is_whole and not code:
             self._counts.keep_journal(counted)
@@ -206,8 +213,29 @@ class Scan:
             say({"event": {"lines": lines, "source": source}})
 
 
-def _chunks_of(running: subprocess.Popen[bytes]) -> Iterator[Chunk]:
-    return split_chunks(running.stdout) if running.stdout else iter(())
+class _UntilDeadline(io.RawIOBase):
+    """What a program prints, for as long as there is time: it may hang and say nothing more."""
+
+    def __init__(self, stream: IO[bytes], deadline: float) -> None:
+        self._stream = stream
+        self._deadline = deadline
+        self.is_cut = False
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return that much, or what came until its end or the deadline (``is_cut``)."""
+        parts: list[bytes] = []
+        left = size
+        while left:
+            patience = max(0.0, self._deadline - time.monotonic())
+            if not select.select([self._stream], [], [], patience)[0]:
+                self.is_cut = True
+                break
+            part = os.read(self._stream.fileno(), left)
+            if not part:
+                break
+            parts.append(part)
+            left -= len(part)
+        return b"".join(parts)
 
 
 def _note_cursor(chunks: Iterator[Chunk], counted: Counted) -> Iterator[Chunk]:

@@ -165,6 +165,30 @@ def test_a_journal_without_a_line_of_mail_is_told(machine: Machine, journal: Pat
     assert codes(read(machine)) == ["usage.log_empty"]
 
 
+def test_a_journal_that_hangs_is_told_and_what_came_before_is_counted(
+    machine: Machine, journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usage, "SECONDS", 2.0)
+    (journal / "first").write_bytes(journal_line("anna"))
+    script = journal / "journalctl"
+    hang = f"echo $$ > {journal}/pid; cat {journal}/first; exec sleep 60"
+    script.write_text(f"#!/bin/sh\n{hang}\n")
+    started = time.monotonic()
+    found = read(machine)
+    assert time.monotonic() - started < 30
+    assert (people(found), codes(found)) == ({"anna"}, ["usage.log_unreadable"])
+    assert "says nothing more" in str(found.problems[0].params["detail"])
+    assert not found.is_complete
+    assert not psutil.pid_exists(int((journal / "pid").read_text()))
+
+
+def test_a_journal_that_may_not_be_read_is_told(machine: Machine, journal: Path) -> None:
+    (journal / "journalctl").write_text("#!/bin/sh\nexit 1\n")
+    found = read(machine)
+    assert codes(found) == ["usage.log_unreadable"]
+    assert found.problems[0].params["detail"] == "journalctl ended with 1"
+
+
 # What was counted is put aside
 
 
