@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from django.urls import include, path
 
+handler500 = "mailadmin.dashboard.errors.answer_fault"
+
 urlpatterns = [
     path("", include("mailadmin.dashboard.urls")),
     path("account/", include("mailadmin.accounts.urls")),

@@ -250,7 +250,7 @@ document.addEventListener("htmx:responseError", (event) => {
   const refusal = new DOMParser().parseFromString(responseText, "text/html");
   const words = [...refusal.querySelectorAll("main h1, main p")].map((part) => part.textContent.trim());
   const note = document.getElementById("refusal");
-  if (status >= 500 || !note || words.length === 0) {
+  if ((status >= 500 && status !== 503) || !note || words.length === 0) {
     showLostContact(true);
     return;
   }
