@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -47,28 +49,46 @@ def find_program(name: str, *folders: Path) -> Path:
 def run(arguments: Sequence[str | Path], *, timeout: float = 20.0, hide: bool = False) -> Finished:
     """Run a program to its end; ``hide`` drops standard output, which may hold a key.
 
+    One that does not end in time is killed with all that it has started: ``postfix`` is a shell
+    script, and a child of it that hangs would let it go on long after we gave up.
+
     Raises :class:`AgentError` when it cannot be started or does not end in time.
     """
     name = Path(arguments[0]).name
     try:
         # A file, not a pipe: a daemon that was started keeps it open, and we would wait for it.
         with tempfile.TemporaryFile() as printed:
-            done = subprocess.run(
+            program = subprocess.Popen(
                 [str(argument) for argument in arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL if hide else printed,
                 stderr=printed if hide else subprocess.STDOUT,
-                timeout=timeout,
                 env=_SAFE_ENVIRONMENT,
                 cwd="/",
                 close_fds=True,
+                start_new_session=True,
             )
-            return Finished(done.returncode, _read_end(printed))
+            try:
+                code = program.wait(timeout)
+            except BaseException:
+                _kill_all(program)
+                raise
+            return Finished(code, _read_end(printed))
     except subprocess.TimeoutExpired:
         raise AgentError.because("program.timeout", name, seconds=int(timeout)) from None
     except OSError as error:
         detail = error.strerror or "unknown"
         raise AgentError.because("program.not_started", name, detail=detail) from None
+
+
+def _kill_all(program: subprocess.Popen[bytes]) -> None:
+    """Kill a program and its children. What it left running as a daemon has a session of its own.
+
+    Its number is its own for as long as nobody has waited for it.
+    """
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(program.pid, signal.SIGKILL)
+    program.wait()
 
 
 def _read_end(printed: IO[bytes]) -> str:

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from mailadmin.agent.host.programs import find_program, run
@@ -43,6 +44,18 @@ def test_a_program_that_does_not_end_is_stopped() -> None:
     with pytest.raises(AgentError) as raised:
         run([PYTHON, "-c", "import time; time.sleep(60)"], timeout=0.2)
     assert raised.value.problem.code == "program.timeout"
+
+
+def test_what_a_script_has_started_ends_with_it(tmp_path: Path) -> None:
+    noted, script = tmp_path / "child", tmp_path / "script"
+    script.write_text(f"#!/bin/sh\nsleep 60 &\necho $! > {noted}\nwait\ntouch {tmp_path}/late\n")
+    script.chmod(0o755)
+    with pytest.raises(AgentError) as raised:
+        run([script], timeout=1.0)
+    assert raised.value.problem.code == "program.timeout"
+    child = int(noted.read_text())
+    assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+    assert not (tmp_path / "late").exists()
 
 
 def test_a_program_that_cannot_be_started_is_said(tmp_path: Path) -> None:

@@ -165,8 +165,8 @@ def test_its_log_explains_it_better(scratch: ScratchServer) -> None:
 
 def test_one_that_does_not_end_is_given_up_and_ended(scratch: ScratchServer) -> None:
     write(scratch)
-    # As postfix(1) does: the script that starts the master works elsewhere.
-    install(scratch, "postfix", 'MAIL_CONFIG=$2 sh -c "sleep 60; true" & wait')
+    # As postfix(1) does: the master works elsewhere, in a session of its own.
+    install(scratch, "postfix", 'MAIL_CONFIG=$2 setsid sh -c "sleep 60; true" & wait')
     with pytest.raises(AgentError) as caught:
         scratch.start(Daemon.POSTFIX, timeout=0.3)
     assert caught.value.problem.code == "program.timeout"
