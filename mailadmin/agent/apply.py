@@ -22,21 +22,21 @@ from dataclasses import dataclass, field, replace
 
 from mailadmin.agent.deadline import Clock
 from mailadmin.agent.drift import Note, make_note
-from mailadmin.agent.faults import as_problem, attempt
+from mailadmin.agent.faults import as_problem, attempt, not_proven, reason_of, recovery_pending
 from mailadmin.agent.host import Host
 from mailadmin.agent.host.store import Journal
 from mailadmin.agent.instances import Instances
 from mailadmin.agent.planner import Plan, make_plan, refuse_if_forbidden
 from mailadmin.agent.protocol import AgentError, ApplyReport, Outcome
-from mailadmin.agent.proving import Prover
-from mailadmin.agent.steps import Steps, Tell
+from mailadmin.agent.proving import Prover, find_halted
+from mailadmin.agent.steps import Steps, Tell, are_files_back, joined
 from mailadmin.agent.trials import Trials
 from mailadmin.mailconf import material, proof
 from mailadmin.mailconf.proof import Expectation, Seen
 from mailadmin.mailconf.services import Daemon, TlsMode
 from mailadmin.mailconf.state import DesiredState
 from mailadmin.pki.keys import KeyAlgorithm
-from mailadmin.pki.problems import Problem, Severity
+from mailadmin.pki.problems import Problem
 
 Probe = Callable[[Sequence[Expectation], bool], list[Seen]]
 
@@ -105,12 +105,13 @@ class Applier:
             return self._take_back(journal, as_problem(error), steps)
         return report
 
-    def recover(self, tell: Tell) -> ApplyReport | None:
+    def recover(self, tell: Tell, *, is_told: bool = False) -> ApplyReport | None:
         """Undo the apply that a dead agent left half done; None when there is none.
 
+        ``is_told``: the daemons took their old files already, and need not be told once more.
         Raises :class:`AgentError` when the journal cannot be read: then nothing is guessed.
         """
-        return self._recover(Steps(tell))
+        return self._recover(Steps(tell), is_told=is_told)
 
     # Before anything changes
 
@@ -124,9 +125,9 @@ class Applier:
             report = self._recover(earlier)
             steps.events += earlier.events
             if report is not None and report.outcome is Outcome.FAILED:
-                raise AgentError.because("agent.recovery_pending")
+                raise AgentError(recovery_pending(report))
 
-    def _recover(self, steps: Steps) -> ApplyReport | None:
+    def _recover(self, steps: Steps, *, is_told: bool = False) -> ApplyReport | None:
         journal = self.host.store.open_journal()
         if journal is None:
             return None
@@ -135,7 +136,8 @@ class Applier:
             attempt(lambda: self.host.store.drop_way_back(journal))
             self.host.store.end()
             return known
-        return self._take_back(journal, Problem("agent.interrupted", Severity.ERROR), steps)
+        reason = reason_of(known.problem if known else None)
+        return self._take_back(told(journal) if is_told else journal, reason, steps)
 
     def _plan(self, state: DesiredState, digest: str, steps: Steps) -> Plan:
         with steps.run("planned") as evidence:
@@ -147,6 +149,8 @@ class Applier:
         return plan
 
     def _prepare(self, plan: Plan, deployment_id: str, steps: Steps) -> Journal:
+        for problem in find_halted(self.host):
+            raise AgentError(problem)
         generation = self.host.store.next_generation()
         with steps.run("staged", str(generation)) as evidence:
             self._stage(plan, generation)
@@ -309,9 +313,13 @@ class Applier:
     def _take_back(self, journal: Journal, reason: Problem, steps: Steps) -> ApplyReport:
         """Undo it, and write down how that ended."""
         # A report of success may be there though keeping it failed; whoever starts after us would
-        # believe it, and leave half of what was undone.
-        attempt(lambda: self.host.store.drop_result(journal.deployment_id))
+        # believe it, and leave half of what was undone. One of a way back is what is known so far.
+        known = self.host.store.read_result(journal.deployment_id)
+        if known is None or known.outcome is Outcome.SUCCEEDED:
+            attempt(lambda: self.host.store.drop_result(journal.deployment_id))
         report = self.undo(journal, reason, steps)
+        if known is not None and known.outcome is Outcome.FAILED:
+            report = joined(known, report)
         self._note_failure(journal, report)
         return report
 
@@ -327,30 +335,45 @@ class Applier:
             seen = self._prover(is_reread, steps).prove_as_before(journal, steps)
         except Exception as error:
             problem = as_problem(error)
-            about = {"reason": reason.code, "problem": problem.code}
-            failed = Problem("rollback.not_proven", Severity.ERROR, problem.subject, about)
+            failed = not_proven(reason, problem, is_restored=are_files_back(steps.events))
             return ApplyReport(Outcome.FAILED, tuple(steps.events), problem=failed)
         return ApplyReport(Outcome.ROLLED_BACK, tuple(steps.events), tuple(seen), problem=reason)
 
     def _tell_again(self, journal: Journal, steps: Steps) -> bool:
         """Tell the daemons about their old files, and start whichever died, touched or not.
 
-        Returns whether Dovecot's part was a re-read.
+        Returns whether Dovecot's part was a re-read. Raises :class:`AgentError` with the first
+        fault, after each was told: what one does not take must not keep the other from it.
         """
-        is_reread = False
+        is_reread, faults = False, list[AgentError]()
         for daemon in (Daemon.DOVECOT, Daemon.POSTFIX):
-            if daemon is Daemon.DOVECOT and journal.are_instances_changed:
-                self.instances(steps).arrange(journal.expected_before)
-            elif not self.host.running_daemons()[daemon]:
-                self._start_again(daemon, steps)
-            elif str(daemon) not in journal.daemons:
-                continue
-            elif daemon is Daemon.DOVECOT:
-                is_reread = self._tell_dovecot(journal.is_dovecot_reloaded, steps)
-            else:
-                with steps.run("reloaded", "postfix"):
-                    self.host.postfix.reload()
+            try:
+                is_reread |= self._tell_one_again(daemon, journal, steps)
+            except AgentError as error:
+                faults.append(error)
+        if faults:
+            raise faults[0]
         return is_reread
+
+    def _tell_one_again(self, daemon: Daemon, journal: Journal, steps: Steps) -> bool:
+        is_rearranged = daemon is Daemon.DOVECOT and journal.are_instances_changed
+        if not is_rearranged and not self.host.running_daemons()[daemon]:
+            self._start_again(daemon, steps)
+            return False
+        if not is_rearranged and str(daemon) not in journal.daemons:
+            return False
+        # One that is halted would take nothing, and its own tools wait for it.
+        for problem in find_halted(self.host):
+            if problem.subject == str(daemon):
+                raise AgentError(problem)
+        if is_rearranged:
+            self.instances(steps).arrange(journal.expected_before)
+        elif daemon is Daemon.DOVECOT:
+            return self._tell_dovecot(journal.is_dovecot_reloaded, steps)
+        else:
+            with steps.run("reloaded", "postfix"):
+                self.host.postfix.reload()
+        return False
 
     def _start_again(self, daemon: Daemon, steps: Steps) -> None:
         with steps.run("reloaded", str(daemon)) as evidence:
@@ -403,3 +426,8 @@ class Applier:
     def _drop_staged(self) -> None:
         attempt(self.host.store.drop_staging)
         attempt(self.host.store.drop_unused)
+
+
+def told(journal: Journal) -> Journal:
+    """Return a journal by which only a daemon that died is started, and none reloaded."""
+    return replace(journal, daemons=(), are_instances_changed=False)

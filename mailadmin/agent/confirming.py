@@ -25,7 +25,8 @@ class Confirming:
 
     ``applying`` is held while anything of the daemons changes. ``keep_distance`` waits until the
     last reload is far enough away; ``forget_job`` is told which deployment is answered for from
-    the disk from now on, and ``note_change`` is called when the daemons have been changed.
+    the disk from now on, ``note_change`` is called when the daemons have been changed, and
+    ``follow_up`` is told how it was taken back.
     """
 
     def __init__(
@@ -36,12 +37,14 @@ class Confirming:
         keep_distance: Callable[[Tell], None],
         forget_job: Callable[[str], None],
         note_change: Callable[[], None],
+        follow_up: Callable[[str, ApplyReport], None],
     ) -> None:
         self._trials = trials
         self._applying = applying
         self._keep_distance = keep_distance
         self._forget_job = forget_job
         self._note_change = note_change
+        self._follow_up = follow_up
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._is_stopping = False
@@ -131,8 +134,7 @@ class Confirming:
     def _end_if_due(self) -> float | None:
         trials = self._trials()
         trial = None if self._is_stopping else trials.find()
-        # One that could not be taken back with proof is tried again at the next start or apply,
-        # as with the journal: meanwhile somebody may be at work by hand.
+        # One that could not be taken back with proof is for ``Recovering``, as with the journal.
         if trial is None or trial.ending is not None:
             return None
         # Read first: what passes from here on counts, were it hours of sleep.
@@ -162,6 +164,7 @@ class Confirming:
         self._forget_job(trial.deployment_id)
         report = self._trials().take_back(trial, why, tell)
         self._note_change()
+        self._follow_up(trial.deployment_id, report)
         logger.warning("%s: %s is taken back: %s", reason.code, trial.deployment_id, report.outcome)
         return report
 

@@ -290,22 +290,24 @@ class Standing:
     """Where a deployment stands that is, or was, to be confirmed.
 
     With ``seconds_left`` None nothing is awaited any more: it stays, or is being taken back.
-    ``report`` says which; None while it is being taken back.
+    ``report`` says which; None while it is being taken back. ``retry_in``: the seconds until a way
+    back that was not proven is tried again; None: it is not.
     """
 
     seconds_left: int | None
     report: ApplyReport | None
+    retry_in: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
         report = self.report.as_dict() if self.report else None
-        return {"seconds_left": self.seconds_left, "report": report}
+        return {"seconds_left": self.seconds_left, "report": report, "retry_in": self.retry_in}
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Self:
         """Read the JSON form back."""
         report = ApplyReport.from_dict(value["report"]) if value["report"] else None
-        return cls(value["seconds_left"], report)
+        return cls(value["seconds_left"], report, value.get("retry_in"))
 
 
 def encode(message: Mapping[str, Any]) -> bytes:

@@ -137,7 +137,7 @@ class Prover:
             for attempt in itertools.count():
                 found = {place: differences(place, seen[place]) for place in batch}
                 wrong = [place for place in batch if found[place]]
-                problems = [*self._dead_daemons(), *(p for place in wrong for p in found[place])]
+                problems = [*self._daemon_problems(), *(p for place in wrong for p in found[place])]
                 if not problems:
                     break
                 self._wait_or_give_up(problems, expected, begun)
@@ -203,14 +203,15 @@ class Prover:
     def _differences(self, expected: Sequence[Expectation], seen: Sequence[Seen]) -> list[Problem]:
         pairs = zip(expected, seen, strict=True)
         judged = (item for wanted, shown in pairs for item in proof.judge(wanted, shown))
-        return [*self._dead_daemons(), *judged]
+        return [*self._daemon_problems(), *judged]
 
-    def _dead_daemons(self) -> list[Problem]:
-        return [
+    def _daemon_problems(self) -> list[Problem]:
+        dead = [
             Problem(_DIED, subject=str(daemon))
             for daemon, is_running in self.host.running_daemons().items()
             if not is_running
         ]
+        return [*dead, *find_halted(self.host)]
 
     def _explain(self, problem: Problem, expected: Sequence[Expectation]) -> Problem:
         """Add who answers where nobody should."""
@@ -221,6 +222,14 @@ class Prover:
                 params = dict(problem.params) | {"holder": self.host.port_holder(item)}
                 return Problem(problem.code, problem.severity, problem.subject, params)
         return problem
+
+
+def find_halted(host: Host) -> list[Problem]:
+    """Return which masters are halted: what their processes still answer proves nothing."""
+    return [
+        Problem("daemon.halted", subject=str(daemon), params={"pid": pid})
+        for daemon, pid in host.halted_daemons().items()
+    ]
 
 
 def plain_ports(expected: Sequence[Expectation]) -> list[Expectation]:

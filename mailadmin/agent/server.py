@@ -11,7 +11,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from mailadmin.agent import protocol
@@ -47,6 +47,7 @@ from mailadmin.agent.reading import (
     read_state,
     read_text,
 )
+from mailadmin.agent.recovering import Recovering
 from mailadmin.agent.rehearsing import Rehearser, look_briefly
 from mailadmin.agent.steps import Tell
 from mailadmin.mailconf.proof import Expectation, Seen
@@ -126,15 +127,25 @@ class Agent:
             keep_distance=self._keep_distance,
             forget_job=self._forget_job,
             note_change=self._note_change,
+            follow_up=self._follow_up,
+        )
+        self.recovering = Recovering(
+            applier=self._applier,
+            applying=self._applying,
+            keep_distance=self._keep_distance,
+            forget_job=self._forget_job,
+            note_change=self._note_change,
         )
 
     def prepare(self) -> None:
         """Create the folder and undo what a dead agent left half done. Raises AgentError."""
         self.host.store.prepare()
         self.host.store.lock()
+        journal = self.host.store.open_journal()
         report = self._applier().recover(_log_step)
-        if report is not None:
+        if journal is not None and report is not None:
             self._note_change()
+            self._follow_up(journal.deployment_id, report)
             logger.warning("an interrupted apply was ended: %s", report.outcome)
         else:
             # What a dead agent staged and never put in place holds keys.
@@ -162,6 +173,7 @@ class Agent:
         """Begin no further apply, let the one under way end, and let another agent take over."""
         self._stopping.set()
         self.confirming.stop()
+        self.recovering.stop()
         self.challenges.release()
         with self._rehearsing, self._applying:
             self.host.store.unlock()
@@ -264,7 +276,8 @@ class Agent:
             self.confirming.confirm(deployment_id)
             return {}
         if request.verb is Verb.STANDING:
-            return self.confirming.standing(deployment_id).as_dict()
+            standing = self.confirming.standing(deployment_id)
+            return replace(standing, retry_in=self.recovering.next_in(deployment_id)).as_dict()
         report = self.confirming.take_back(
             deployment_id, lambda event: send({"event": event.as_dict()})
         )
@@ -277,6 +290,11 @@ class Agent:
     def _note_change(self) -> None:
         """Keep the distance from now on."""
         self._last_apply = time.monotonic()
+
+    def _follow_up(self, deployment_id: str, report: ApplyReport) -> None:
+        """See to it that what could not be taken back with proof is tried again."""
+        if report.outcome is Outcome.FAILED:
+            self.recovering.keep_trying(deployment_id)
 
     def _job(self, request: Request, deployment_id: str) -> Job:
         with self._lock:
@@ -307,6 +325,7 @@ class Agent:
                         self.confirming.keep_time()
                     if report.outcome is not Outcome.REFUSED:
                         self._note_change()
+                    self._follow_up(job.deployment_id, report)
         except Exception:
             # Whatever it was, nobody may wait for ever; the journal is undone at the next start.
             logger.exception("an apply broke")

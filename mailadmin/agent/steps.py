@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from mailadmin.agent.protocol import AgentError, StepEvent, StepStatus
+from mailadmin.agent.protocol import AgentError, ApplyReport, Outcome, StepEvent, StepStatus
 
 Tell = Callable[[StepEvent], None]
 
@@ -59,3 +59,20 @@ class Steps:
         """Tell a step that took no time of its own."""
         with self.run(code, subject) as noted:
             noted.update(evidence or {})
+
+
+def are_files_back(told: Iterable[StepEvent]) -> bool:
+    """Tell whether every file was put back, whatever became of the daemons."""
+    return any(item.code == "restored" and item.status is StepStatus.DONE for item in told)
+
+
+def joined(known: ApplyReport | None, report: ApplyReport) -> ApplyReport:
+    """Return a report with the steps that were told before it.
+
+    Of a second way back only one that was proven adds its own: those that were not look alike, and
+    may be many.
+    """
+    told = known.steps if known else ()
+    if known is None or known.outcome is not Outcome.FAILED or report.outcome is not Outcome.FAILED:
+        told = (*told, *report.steps)
+    return replace(report, steps=tuple(replace(event, position=n) for n, event in enumerate(told)))

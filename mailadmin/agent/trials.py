@@ -11,13 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from mailadmin.agent.deadline import Clock, Deadline
-from mailadmin.agent.faults import attempt
+from mailadmin.agent.faults import attempt, recovery_pending
 from mailadmin.agent.host import Host
 from mailadmin.agent.host.files import FileState
 from mailadmin.agent.host.store import Journal
 from mailadmin.agent.host.trial import Trial, digest_of
 from mailadmin.agent.protocol import AgentError, ApplyReport, Outcome, Standing
-from mailadmin.agent.steps import Steps, Tell
+from mailadmin.agent.steps import Steps, Tell, joined
 from mailadmin.pki.problems import Problem, Severity
 
 logger = logging.getLogger(__name__)
@@ -90,7 +90,7 @@ class Trials:
             report = self._take_back(trial, trial.ending, earlier)
             steps.events += earlier.events
             if report.outcome is not Outcome.ROLLED_BACK:
-                raise AgentError.because("agent.recovery_pending")
+                raise AgentError(recovery_pending(report))
 
     def confirm(self, deployment_id: str) -> None:
         """Let it stay; said twice it is no mistake. Raises :class:`AgentError` if it cannot."""
@@ -135,10 +135,7 @@ class Trials:
         self._note_ending(trial, reason)
         known = self.host.store.read_result(trial.deployment_id)
         self._set_aside(trial, steps)
-        report = self.undo(trial.journal, reason, steps)
-        told = (*(known.steps if known else ()), *report.steps)
-        numbered = (replace(event, position=number) for number, event in enumerate(told))
-        report = replace(report, steps=tuple(numbered))
+        report = joined(known, self.undo(trial.journal, reason, steps))
         attempt(lambda: self._note(trial, report))
         return report
 

@@ -199,6 +199,8 @@ class Deployment(models.Model):
     # Per listener and SNI name: what the last handshakes showed.
     evidence: models.JSONField[list[Json], list[Json]] = models.JSONField(default=list)
     proof_ms = models.PositiveIntegerField(null=True)
+    # When the agent tries again to take it back with proof; null where it does not, or is away.
+    retry_at = models.DateTimeField(null=True)
     # For how long it was to wait to be confirmed; null: it just stays.
     confirm_minutes = models.PositiveSmallIntegerField(null=True)
     # When the agent takes it back unless it is confirmed; set with the proof.
@@ -230,6 +232,12 @@ class Deployment(models.Model):
     def is_finished(self) -> bool:
         """Tell whether nothing more will happen to it."""
         return self.status not in {self.Status.QUEUED, self.Status.RUNNING}
+
+    @property
+    def is_left_unproven(self) -> bool:
+        """Tell whether it was taken back without proof, which the agent goes on trying."""
+        code = (self.failure or {}).get("code")
+        return self.status == self.Status.FAILED and code == "rollback.not_proven"
 
     @property
     def is_awaiting(self) -> bool:

@@ -17,6 +17,8 @@ PLAN_AGE = timedelta(minutes=10)
 # It names people, so it is kept no longer than a reviewer reads.
 FORESIGHT_AGE = timedelta(hours=1)
 _LATEST_LOOKS = 12
+# The agent remembers its last 200 deployments; who looks after so long looks at the overview.
+_UNPROVEN_AGE = timedelta(days=30)
 
 
 def has_applied(server: MailServer) -> bool:
@@ -132,6 +134,15 @@ def awaiting_deployments() -> QuerySet[Deployment]:
     """Return the deployments of every server that are taken back unless they are confirmed."""
     proven = Deployment.objects.filter(status=Deployment.Status.SUCCEEDED, confirmed_at=None)
     return proven.exclude(confirm_by=None).select_related("server")
+
+
+def unproven_deployments() -> QuerySet[Deployment]:
+    """Return what was taken back without proof on any server; the agent tries it again."""
+    failed = Deployment.objects.filter(
+        status=Deployment.Status.FAILED, failure__code="rollback.not_proven"
+    )
+    since = timezone.now() - _UNPROVEN_AGE
+    return failed.filter(finished_at__gt=since).select_related("server")
 
 
 def forgotten_deployments(before: datetime) -> list[Deployment]:

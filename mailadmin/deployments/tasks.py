@@ -90,6 +90,15 @@ def settle_deployment(deployment_id: int) -> None:
     _send_next(deployment.server)
 
 
+@shared_task
+def follow_recovery(deployment_id: int) -> None:
+    """Ask about a way back that was not proven; once it is, look at what every port shows."""
+    with request_id_set(_request_id(Deployment, deployment_id)):
+        deployment = runner.follow_recovery(deployment_id)
+    if deployment is not None:
+        _look_at(deployment.server)
+
+
 def _send_next(server: MailServer) -> None:
     """Send the deployment that waits longest."""
     following = selectors.unfinished_deployment(server)
@@ -141,6 +150,8 @@ def resume_interrupted() -> None:
     for deployment in selectors.awaiting_deployments():
         # The agent may have taken it back; and what was decided may not have reached it.
         send(settle_deployment, deployment.pk, expires=_UNTIL_SENT_AGAIN)
+    for deployment in selectors.unproven_deployments():
+        send(follow_recovery, deployment.pk, expires=_UNTIL_SENT_AGAIN)
     waiting = ["queued", "running"]
     for plan in Plan.objects.filter(status__in=waiting, created_at__lt=before)[:20]:
         send(make_plan, plan.pk, expires=_UNTIL_SENT_AGAIN)

@@ -22,7 +22,7 @@ from mailadmin.deployments.models import Deployment, Plan
 from mailadmin.deployments.progress import read_progress
 from mailadmin.deployments.reviewing import Review, read_review
 from mailadmin.deployments.sentences import say_problem
-from mailadmin.deployments.sentences.outcomes import awaiting_stage
+from mailadmin.deployments.sentences.outcomes import awaiting_stage, retry_stamp
 from mailadmin.listeners.selectors import applied_state, desired_state, pending_changes
 from mailadmin.mailconf.plan import describe_changes
 from mailadmin.mailconf.state import DesiredState
@@ -208,6 +208,8 @@ def steps(request: HttpRequest, number: int) -> HttpResponse:
     """Answer the page that follows a deployment, until it has ended."""
     deployment = _deployment_or_404(number)
     if deployment.is_awaiting and request.GET.get("seen") == "awaiting":
+        return HttpResponse(status=204)
+    if deployment.is_left_unproven and request.GET.get("seen") == retry_stamp(deployment):
         return HttpResponse(status=204)
     context = _detail_context(deployment)
     if deployment.is_finished:

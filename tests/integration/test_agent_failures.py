@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -12,8 +13,9 @@ from typing import Any
 import psutil
 import pytest
 
-from mailadmin.agent import probe, proving
+from mailadmin.agent import probe, proving, recovering
 from mailadmin.agent.host import dovecot as dovecot_host
+from mailadmin.agent.host import programs
 from mailadmin.agent.host.store import Journal
 from mailadmin.agent.protocol import AgentError, ApplyReport, Outcome
 from mailadmin.mailconf import dovecot
@@ -245,6 +247,149 @@ def test_a_daemon_that_dies_of_the_change_is_started_again(
     assert master_pid(host, daemon) not in before
     mail_clients.submit(host, f"after {daemon} {is_port_change}")
     mail_clients.wait_for_subject(host, f"after {daemon} {is_port_change}")
+
+
+@pytest.mark.parametrize("daemon", list(Daemon))
+def test_the_agent_goes_on_by_itself_once_a_halted_daemon_is_no_more(
+    host: MailHost, monkeypatch: pytest.MonkeyPatch, daemon: Daemon
+) -> None:
+    """The kernel keeps its ports open, and what its processes still answer proves nothing."""
+    monkeypatch.setattr(recovering, "_PAUSES", (0.5,))
+    files, leaves = host.files(), host.leaves()
+    both = with_open(host.base, "pop3", "submission", is_open=False)
+    pid = master_pid(host, daemon)
+    assert pid is not None
+    with monkeypatch.context() as patch:
+        service = getattr(host.agent.host, str(daemon))
+        reload = service.reload
+
+        def reload_and_halt() -> None:
+            reload()
+            os.kill(pid, signal.SIGSTOP)
+
+        patch.setattr(service, "reload", reload_and_halt)
+        report = apply_anyhow(host, both, f"halted-{daemon}")
+    try:
+        problem = reason_of(report)
+        assert (report.outcome, problem.code) == (Outcome.FAILED, "rollback.not_proven")
+        assert problem.params["problem"] == "daemon.halted"
+        assert problem.params["problem.subject"] == str(daemon)
+        assert problem.params["problem.pid"] == pid
+        assert host.files() == files
+        refused = apply_anyhow(host, both, f"too-early-{daemon}")
+        assert reason_of(refused).code == "agent.recovery_pending"
+        assert host.client.standing(f"halted-{daemon}").retry_in is not None
+    finally:
+        # What is logged while its master is halted can hang Postfix for good (its postlogd waits
+        # for the master, and the master then for that). Ending it always helps.
+        os.kill(pid, signal.SIGKILL if daemon is Daemon.POSTFIX else signal.SIGCONT)
+    wait_until_taken_back(host, f"halted-{daemon}")
+    assert (host.files(), host.leaves()) == (files, leaves)
+
+
+def wait_until_taken_back(host: MailHost, name: str) -> None:
+    """Wait until the agent has proven by itself that all is as before."""
+    wire.wait_until(lambda: not host.has_journal, 60, "the way back is proven")
+    report = host.client.standing(name).report
+    assert report is not None
+    assert report.outcome is Outcome.ROLLED_BACK
+
+
+def test_a_postfix_whose_log_hangs_ends_no_apply_and_leaves_no_program_behind(
+    host: MailHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``postfix reload`` is a shell script: its postlog waits, and after it would come the HUP."""
+    monkeypatch.setattr(recovering, "_PAUSES", (0.5,))
+    files, leaves = host.files(), host.leaves()
+    queue = Path(host.agent.host.postfix.read_parameters()["queue_directory"])
+    halted: list[psutil.Process] = []
+    postfix = host.agent.host.postfix
+    monkeypatch.setattr(postfix, "reload_timeout", 2.0)
+    reload = postfix.reload
+
+    def hang_the_log_and_reload() -> None:
+        if not halted:
+            halted.append(log_daemon(host))
+            halted[0].suspend()
+        fill(queue / "public" / "postlog")
+        reload()
+
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(postfix, "reload", hang_the_log_and_reload)
+            closed = with_open(host.base, "pop3", "submission", is_open=False)
+            report = apply_anyhow(host, closed, "hanging-log")
+        problem = reason_of(report)
+        assert (report.outcome, problem.code) == (Outcome.FAILED, "rollback.not_proven")
+        assert problem.params["reason"] == "postfix.reload_hangs"
+        assert problem.params["problem"] == "postfix.reload_hangs"
+        assert problem.params["problem.pid"] == master_pid(host, Daemon.POSTFIX)
+        assert host.files() == files
+        assert not any(item.name() in {"postlog", "postfix-script"} for item in tools_of(host))
+    finally:
+        for process in halted:
+            process.resume()
+    wait_until_taken_back(host, "hanging-log")
+    assert (host.files(), host.leaves()) == (files, leaves)
+
+
+def log_daemon(host: MailHost) -> psutil.Process:
+    """Return Postfix's postlogd; whoever has just looked at the ports has made it log."""
+    master = psutil.Process(master_pid(host, Daemon.POSTFIX) or 0)
+
+    def find() -> list[psutil.Process]:
+        return [item for item in master.children() if item.name() == "postlogd"]
+
+    wire.wait_until(lambda: bool(find()), 10, "postlogd")
+    return find()[0]
+
+
+def fill(path: Path) -> None:
+    """Send to a datagram socket that nobody reads, until it takes no more."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.setblocking(False)
+        sender.connect(str(path))
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                sender.send(b"filler")
+
+
+def tools_of(host: MailHost) -> list[psutil.Process]:
+    """Return the programs that were started for this Postfix and still run."""
+    found = []
+    for item in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if item.environ().get("MAIL_CONFIG") == str(host.sandbox.postfix_config_directory):
+                found.append(item)
+    return found
+
+
+def apply_anyhow(host: MailHost, state: DesiredState, name: str) -> ApplyReport:
+    """Apply it, however that ends."""
+    return host.client.apply(
+        state,
+        digest=host.plan(state).digest,
+        deployment_id=name,
+        on_step=lambda _: None,
+    )
+
+
+def test_a_reload_that_does_not_return_once_is_given_up_and_taken_back(
+    host: MailHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files, leaves = host.files(), host.leaves()
+    with monkeypatch.context() as patch:
+
+        def reload_for_too_long() -> None:
+            patch.undo()
+            programs.run(["/usr/bin/sleep", "60"], timeout=1.0)
+
+        patch.setattr(host.agent.host.dovecot, "reload", reload_for_too_long)
+        closed = with_open(host.base, "pop3", "submission", is_open=False)
+        report = apply_anyhow(host, closed, "too-long")
+    assert (report.outcome, reason_of(report).code) == (Outcome.ROLLED_BACK, "program.timeout")
+    assert not host.has_journal
+    assert (host.files(), host.leaves()) == (files, leaves)
 
 
 @pytest.mark.parametrize("service", ["submission", "pop3s"])

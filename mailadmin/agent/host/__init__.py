@@ -12,6 +12,7 @@ from mailadmin.agent.host.files import FileState, remove_file, replace_file, to_
 from mailadmin.agent.host.leaves import read_leaves
 from mailadmin.agent.host.ports import bind_problem, find_holder, is_mail_program
 from mailadmin.agent.host.postfix import PostfixHost
+from mailadmin.agent.host.processes import is_halted
 from mailadmin.agent.host.scratch import ScratchServer
 from mailadmin.agent.host.store import Store
 from mailadmin.agent.host.trial import TrialFile
@@ -207,6 +208,16 @@ class Host:
             Daemon.POSTFIX: self.postfix.is_running(),
             Daemon.DOVECOT: self.dovecot.is_running(),
         }
+
+    def halted_daemons(self) -> dict[Daemon, int]:
+        """Return who has a master that lives and yet does nothing, with its process number."""
+        dovecot = self.dovecot
+        masters = (
+            (Daemon.POSTFIX, self.postfix.master_pid()),
+            (Daemon.DOVECOT, dovecot.core.master_pid()),
+            (Daemon.DOVECOT, dovecot.front.master_pid()),
+        )
+        return {daemon: pid for daemon, pid in masters if pid and is_halted(pid)}
 
     def port_problem(self, service: str, address: str, port: int) -> Problem | None:
         """Return why a daemon could not listen there; None if it could."""

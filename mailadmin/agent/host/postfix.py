@@ -31,6 +31,9 @@ _PARAMETERS = (
 class PostfixHost:
     """One Postfix instance. Its own commands only, always with ``-c`` and an absolute path."""
 
+    # Seconds; it takes 0.1.
+    reload_timeout = 20.0
+
     def __init__(self, paths: PostfixPaths) -> None:
         self.paths = paths
         self._queue_directory: Path | None = None
@@ -138,8 +141,22 @@ class PostfixHost:
             raise AgentError.because("postfix.map_failed", words=done.words)
 
     def reload(self) -> None:
-        """Tell the master to read its files. Raises :class:`AgentError` with Postfix's words."""
-        done = self._run("postfix", self.paths.config_directory, "reload")
+        """Tell the master to read its files. Raises :class:`AgentError` with Postfix's words.
+
+        With a log file of Postfix's own (``maillog_file``) its tools log through its postlogd: they
+        wait for ever beside a master that hangs, which in turn may hang for that (measured, 3.7).
+        """
+        try:
+            done = self._run(
+                "postfix", self.paths.config_directory, "reload", timeout=self.reload_timeout
+            )
+        except AgentError as error:
+            if error.problem.code != "program.timeout":
+                raise
+            seconds, pid = error.problem.params["seconds"], self.master_pid() or 0
+            raise AgentError.because(
+                "postfix.reload_hangs", "postfix", seconds=seconds, pid=pid
+            ) from None
         if not done.is_ok:
             words = done.words or self.read_log_tail()
             raise AgentError.because("postfix.reload_failed", words=words)
@@ -163,9 +180,11 @@ class PostfixHost:
         outputs = (self._run("postconf", folder, option).output for option in ("-n", "-M", "-P"))
         return {line for text in outputs for line in _warning_lines(text, folder)}
 
-    def _run(self, program: str, config_directory: Path, *arguments: str) -> Finished:
+    def _run(
+        self, program: str, config_directory: Path, *arguments: str, timeout: float = 20.0
+    ) -> Finished:
         path = find_program(program, self.paths.command_directory)
-        return run([path, "-c", config_directory, *arguments])
+        return run([path, "-c", config_directory, *arguments], timeout=timeout)
 
 
 def _warning_lines(words: str, folder: Path) -> list[str]:

@@ -9,6 +9,14 @@ from pathlib import Path
 import psutil
 
 
+def is_halted(pid: int) -> bool:
+    """Tell whether the process lives and yet does nothing: SIGSTOP, or a debugger."""
+    try:
+        return psutil.Process(pid).status() in {psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP}
+    except psutil.Error:
+        return False
+
+
 def find_processes(
     folders: Iterable[Path], titles: tuple[str, ...], *, mail_config: Path | None = None
 ) -> list[psutil.Process]:

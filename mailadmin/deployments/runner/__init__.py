@@ -12,6 +12,7 @@ from mailadmin.deployments.runner.foreseeing import run_foresight
 from mailadmin.deployments.runner.planning import run_plan
 from mailadmin.deployments.runner.probing import run_probe
 from mailadmin.deployments.runner.reading_hosts import run_reading
+from mailadmin.deployments.runner.recovering import follow_recovery
 from mailadmin.deployments.runner.registering import HostReport, look_at_host
 from mailadmin.deployments.runner.rehearsing import rehearse_certificate
 
@@ -19,6 +20,7 @@ __all__ = [
     "HostReport",
     "HostWay",
     "find_host_way",
+    "follow_recovery",
     "look_at_host",
     "present_challenge",
     "rehearse_certificate",

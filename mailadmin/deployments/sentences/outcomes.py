@@ -54,6 +54,13 @@ _UNKNOWN = _(
     "Whether mail runs as before is not proven. Look at the overview now, and check that Postfix "
     "and Dovecot run. The agent tries again to put everything back when it is restarted."
 )
+_TRIED_AGAIN = _(
+    "%(files)s Whether mail runs as before is not proven. Look at the overview now, and check that "
+    "Postfix and Dovecot run. The agent tries again by itself to put everything back and to prove "
+    "it, and starts whichever daemon does not run: %(when)s."
+)
+_RESTORED = _("The files are what they were before, byte for byte.")
+_NOT_RESTORED = _("Not every file could be put back yet.")
 _LOST = _(
     "The panel lost sight of the apply. The agent either ends it or takes it back by itself. "
     "Look at the overview now; when the agent answers again, review and apply once more."
@@ -150,7 +157,10 @@ def _say_failed(deployment: Deployment, *, is_changed: bool) -> Outcome:
     said = {"reason": _reason(deployment)}
     code = (deployment.failure or {}).get("code", "")
     if code == "rollback.not_proven":
-        return Outcome("broken", _now("Failed: %(reason)s") % said, str(_UNKNOWN))
+        is_restored = (deployment.failure or {}).get("params", {}).get("restored")
+        files = str(_RESTORED if is_restored else _NOT_RESTORED)
+        stands = str(_TRIED_AGAIN) % {"files": files, "when": _say_retry(deployment)}
+        return Outcome("broken", _now("Failed: %(reason)s") % said, stands)
     if code == "confirm.unknown":
         return Outcome("broken", _now("Not known: %(reason)s") % said, str(_FORGOTTEN))
     if code in _LOST_CODES:
@@ -158,6 +168,20 @@ def _say_failed(deployment: Deployment, *, is_changed: bool) -> Outcome:
     if is_changed:
         return Outcome("broken", _now("Failed: %(reason)s") % said, str(_UNKNOWN))
     return Outcome("broken", _now("Not applied: %(reason)s") % said, str(_UNTOUCHED))
+
+
+def retry_stamp(deployment: Deployment) -> str:
+    """Return what changes whenever there is news of a way back that is tried again."""
+    at = deployment.retry_at
+    told = (deployment.failure or {}).get("params", {})
+    return f"unproven-{at.timestamp() if at else 0:.0f}-{told.get('problem', '')}"
+
+
+def _say_retry(deployment: Deployment) -> str:
+    if deployment.retry_at is None:
+        return _now("ever more seldom, and whenever it is started")
+    at = deployment.retry_at.astimezone(UTC).strftime("%H:%M:%S")
+    return _now("next at %(time)s UTC") % {"time": at}
 
 
 def _reason(deployment: Deployment) -> str:

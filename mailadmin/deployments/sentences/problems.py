@@ -130,8 +130,9 @@ PROBLEMS: dict[str, Promise] = {
         "Dovecot file with your backup, then remove the journal."
     ),
     "agent.recovery_pending": _(
-        "An earlier apply was cut short and could not be taken back with proof yet. Nothing new "
-        "is applied before that. Check that Postfix and Dovecot run, then apply again."
+        "An earlier apply could not be taken back with proof yet, and nothing new is applied "
+        "before that: %(problem_words)s The agent tries it again by itself. Check that Postfix and "
+        "Dovecot run; once it is proven, apply again."
     ),
     "agent.message_too_large": _("The message to the agent is larger than %(limit)s bytes."),
     "agent.message_unreadable": _(
@@ -347,6 +348,15 @@ PROBLEMS: dict[str, Promise] = {
         "version, starts Dovecot if it is down, and proves every port."
     ),
     "daemon.died": _("%(daemon)s died after the change."),
+    "daemon.halted": _(
+        "%(daemon)s is halted: its main process %(pid)s was stopped (SIGSTOP, or a debugger) and "
+        "answers nobody new. Let it go on with “kill -CONT %(pid)s”; if it stays silent, end it "
+        "with “kill -KILL %(pid)s” and start it again."
+    ),
+    "postfix.reload_hangs": _(
+        "Postfix did not take a reload within %(seconds)s seconds: its main process %(pid)s or its "
+        "log hangs. If it takes no mail, end it with “kill -KILL %(pid)s” and start it again."
+    ),
     "postfix.check_failed": _("Postfix’s own parser refuses the new files: %(words)s"),
     "postfix.config_broken": _("Postfix cannot read its own files as they are now: %(words)s"),
     "postfix.map_failed": _("Postfix could not compile the map of host names: %(words)s"),
@@ -462,9 +472,13 @@ PROBLEMS: dict[str, Promise] = {
     "probe.not_as_before": _(
         "%(who)s: %(place)s does not show what it showed before the change (%(detail)s)."
     ),
+    "rollback.edited": _(
+        "%(subject)s was edited since it was put back. The agent leaves it alone, and goes on as "
+        "soon as it is as before the change."
+    ),
     "rollback.not_proven": _(
         "The change failed (%(reason_words)s) and taking it back could not be proven either: "
-        "%(problem_words)s The files are as before the change; look at the mail server now."
+        "%(problem_words)s"
     ),
 }
 
@@ -499,16 +513,27 @@ def _words(problem: Problem) -> dict[str, object]:
     for name in ("found", "wanted"):
         if name in params:
             words[f"{name}_short"] = str(params[name])[:16]
+    words["problem_words"] = _("why is not known.")
     for name in ("reason", "problem"):
         if name in params:
-            words[f"{name}_words"] = _say_code(str(params[name]), problem.subject)
+            words[f"{name}_words"] = _say_within(name, problem)
     return words
 
 
-def _say_code(code: str, subject: str) -> str:
-    """Return the sentence of a bare code, or the code where its parameters are not known."""
-    said = say_problem(Problem(code, subject=subject if subject in SERVICES else ""))
-    return said if said != code else code
+def _say_within(name: str, problem: Problem) -> str:
+    """Return the sentence of a problem within another; its code where its parameters are not known.
+
+    An older agent told the code alone, and one subject for both.
+    """
+    prefix = f"{name}."
+    within = {
+        key.removeprefix(prefix): value
+        for key, value in problem.params.items()
+        if key.startswith(prefix)
+    }
+    shared = problem.subject if problem.subject in SERVICES else ""
+    subject = str(within.pop("subject", shared))
+    return say_problem(Problem(str(problem.params[name]), subject=subject, params=within))
 
 
 def _with_question(said: str, problem: Problem) -> str:

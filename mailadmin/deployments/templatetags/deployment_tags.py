@@ -58,6 +58,12 @@ def daemon_words(problem: Problem | Mapping[str, Any] | None) -> str:
 
 
 @register.filter
+def retry_stamp(deployment: Deployment) -> str:
+    """Return what changes whenever there is news of a way back that is tried again."""
+    return outcomes.retry_stamp(deployment)
+
+
+@register.filter
 def say_step(code: str, subject: str = "") -> str:
     """Return a step in words."""
     return sentences.say_step(code, subject)

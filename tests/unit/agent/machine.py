@@ -417,6 +417,9 @@ class FakeHost(Host):
         self.scratch: FakeScratch = FakeScratch(machine)
         self.trial = FaultyTrialFile(machine.config.state_dir, machine.faults)
 
+    def halted_daemons(self) -> dict[Daemon, int]:
+        return dict.fromkeys(self.machine.halted & self.machine.running, 4711)
+
     def port_problem(self, service: str, address: str, port: int) -> Problem | None:
         return self.machine.port_problem
 
@@ -468,6 +471,7 @@ class Machine:
         self.faults = Faults()
         self.running = {Daemon.POSTFIX, Daemon.DOVECOT}
         self.instances = {"core"}
+        self.halted: set[Daemon] = set()
         self.is_dovecot_answering = True
         self.port_problem: Problem | None = None
         self.held_by_another: set[int] = set()

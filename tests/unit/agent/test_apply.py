@@ -584,7 +584,15 @@ def test_a_rollback_that_fails_says_so_keeps_its_journal_and_is_ended_later(
     assert report.outcome is Outcome.FAILED
     assert report.problem is not None
     assert report.problem.code == "rollback.not_proven"
-    assert report.problem.params == {"reason": "probe.tls_failed", "problem": f"test.{deed}"}
+    assert report.problem.params == {
+        "reason": "probe.tls_failed",
+        "reason.subject": "smtp",
+        "reason.address": ADDRESS,
+        "reason.port": 25,
+        "reason.detail": "reset",
+        "problem": f"test.{deed}",
+        "restored": deed.endswith(".reload"),
+    }
     assert machine.has_journal
 
     machine.restart_agent()
@@ -612,7 +620,12 @@ def test_a_daemon_that_cannot_be_started_again_is_said(
     report = machine.apply(wanted)
     assert report.outcome is Outcome.FAILED
     assert report.problem is not None
-    assert report.problem.params == {"reason": "daemon.died", "problem": "test.postfix.start"}
+    assert report.problem.params == {
+        "reason": "daemon.died",
+        "reason.subject": "postfix",
+        "problem": "test.postfix.start",
+        "restored": True,
+    }
     assert machine.has_journal
 
 
@@ -701,6 +714,7 @@ def test_a_pending_rollback_refuses_a_new_apply_until_it_is_proven(
     assert second.outcome is Outcome.REFUSED
     assert second.problem is not None
     assert second.problem.code == "agent.recovery_pending"
+    assert second.problem.params["problem"] == "test.store.undo_files"
     assert machine.has_journal
 
     machine.faults.heal()

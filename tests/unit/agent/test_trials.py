@@ -91,7 +91,7 @@ def test_not_confirmed_everything_is_what_it_was(machine: Machine, wanted: Desir
     machine.clocks.pass_by(300)
     assert refused(machine, "confirm", "one") == "confirm.too_late"
     assert machine.applier.trials.standing("one").as_dict() == {
-        "seconds_left": None, "report": None,
+        "seconds_left": None, "report": None, "retry_in": None,
     }  # fmt: skip
     report = start_again(machine)
     assert report is not None

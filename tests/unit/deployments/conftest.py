@@ -31,6 +31,7 @@ from mailadmin.deployments.runner import (
     foreseeing,
     planning,
     probing,
+    recovering,
 )
 from mailadmin.mailconf.maillog.usage import Usage
 from mailadmin.mailconf.proof import Expectation, Seen, expectations
@@ -176,7 +177,7 @@ class ScriptedAgent:
 @pytest.fixture
 def agent(monkeypatch: pytest.MonkeyPatch) -> ScriptedAgent:
     scripted = ScriptedAgent()
-    for module in (planning, applying, probing, confirming, drifting, foreseeing):
+    for module in (planning, applying, probing, confirming, drifting, foreseeing, recovering):
         monkeypatch.setattr(module, "agent_of", lambda server: scripted)
     monkeypatch.setattr(applying.time, "sleep", lambda seconds: None)
     return scripted

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -143,6 +143,25 @@ def test_an_unproven_rollback_says_to_look_now(changed: MailServer, operator_pag
     page = _text(operator_page, deployment)
     assert "Failed: The change failed" in page
     assert "Whether mail runs as before is not proven." in page
+
+
+def test_the_page_of_an_unproven_rollback_follows_what_the_agent_tries(
+    changed: MailServer, operator_page: Client
+) -> None:
+    about: dict[str, str | int | bool] = {"reason": "daemon.died", "problem": "agent.fault"}
+    failure = Problem("rollback.not_proven", Severity.ERROR, "postfix", about)
+    deployment = make_deployment(changed, status=Status.FAILED, failure=failure)
+    page = operator_page.get(deployment.get_absolute_url()).content.decode()
+    asked = re.search(r'hx-get="([^"]+seen=unproven[^"]*)" hx-trigger="every 5s"', page)
+    assert asked is not None
+    assert operator_page.get(asked[1]).status_code == 204
+    Deployment.objects.filter(pk=deployment.pk).update(
+        retry_at=datetime(2026, 11, 24, 4, 5, 6, tzinfo=UTC)
+    )
+    news = operator_page.get(asked[1]).content.decode()
+    assert "next at 04:05:06 UTC" in news
+    Deployment.objects.filter(pk=deployment.pk).update(status=Status.ROLLED_BACK, retry_at=None)
+    assert "Mail runs as before (proven)." in operator_page.get(asked[1]).content.decode()
 
 
 def test_a_lost_agent_says_that_it_ends_or_undoes_by_itself(
