@@ -96,9 +96,19 @@ class MailHost:
         self._server.server_close()
         self._thread.join()
 
-    def start_agent_process(self) -> None:
-        """Start the agent as it is started on a mail host, and wait until it answers."""
-        command = [sys.executable, "-m", "mailadmin.agent", "--config", str(self.config_file)]
+    def start_agent_process(self, *before: str) -> None:
+        """Start the agent as it is started on a mail host, and wait until it answers.
+
+        ``before``: a program that starts it, with its arguments.
+        """
+        command = [
+            *before,
+            sys.executable,
+            "-m",
+            "mailadmin.agent",
+            "--config",
+            str(self.config_file),
+        ]
         with self.agent_log.open("ab") as log:
             self.process = subprocess.Popen(command, cwd=PROJECT, stdout=log, stderr=log)
         process = self.process

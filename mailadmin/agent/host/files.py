@@ -211,11 +211,19 @@ def copy_folder(folder: Path, copy: Path) -> None:
     """
     try:
         shutil.copytree(folder, copy, symlinks=True, ignore=_name_special_files)
+        _make_writable(copy)
         for link in copy.rglob("*"):
             if link.is_symlink() and not link.readlink().is_absolute():
                 _keep_leading(link, folder / link.relative_to(copy), folder)
     except OSError as error:
         raise file_error("file.unreadable", folder, error) from None
+
+
+def _make_writable(copy: Path) -> None:
+    """Let us write into the copies of folders that are not for writing: root may not be all."""
+    for folder in (copy, *copy.rglob("*")):
+        if folder.is_dir() and not folder.is_symlink():
+            folder.chmod(folder.stat().st_mode | stat.S_IRWXU)
 
 
 def _keep_leading(link: Path, original: Path, folder: Path) -> None:

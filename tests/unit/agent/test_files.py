@@ -237,6 +237,16 @@ def test_a_copied_folder_reads_the_same(tmp_path: Path) -> None:
     assert not (copy / "socket").exists()
 
 
+def test_the_copy_of_a_folder_that_is_not_for_writing_can_be_written(tmp_path: Path) -> None:
+    folder, copy = tmp_path / "folder", tmp_path / "copy"
+    (folder / "conf.d").mkdir(parents=True)
+    for path in (folder / "conf.d", folder):
+        path.chmod(0o555)
+    files.copy_folder(folder, copy)
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in (copy, copy / "conf.d", folder)]
+    assert modes == [0o755, 0o755, 0o555]
+
+
 def test_a_folder_that_cannot_be_copied_is_said(tmp_path: Path) -> None:
     with pytest.raises(AgentError) as raised:
         files.copy_folder(tmp_path / "missing", tmp_path / "copy")
