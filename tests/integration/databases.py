@@ -41,11 +41,38 @@ _FAST = {
 # PostgreSQL
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PostgresqlServer:
-    """A running server that only this machine can reach, by the socket in its folder."""
+    """A server that only this machine can reach, by the socket in its folder."""
 
     folder: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it over what its folder holds, and wait until it answers."""
+        settings = _FAST | {"unix_socket_directories": str(self.folder)}
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                _as_owner(_find_programs() / "postgres", "-D", self.folder / "data", *options),
+                cwd=self.folder,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        _wait_until_it_answers(self.process, self.folder)
+
+    def stop(self) -> None:
+        """End it, and every connection with it."""
+        if self.process is None:
+            return
+        # Its "fast" way to stop: connections that are left are closed.
+        self.process.send_signal(signal.SIGINT)
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.process = None
 
     def create_database(self, name: str) -> str:
         """Create an empty database and return its DATABASE_URL."""
@@ -80,17 +107,17 @@ class PostgresqlServer:
 @contextmanager
 def run_postgresql() -> Iterator[PostgresqlServer]:
     """Start Debian's PostgreSQL in a new folder, and leave nothing behind."""
-    programs = _find_programs()
     folder = Path(tempfile.mkdtemp(prefix="ma-pg-", dir="/tmp"))
+    server = PostgresqlServer(folder)
     try:
         shutil.chown(folder, _OWNER, _OWNER)
-        _create_cluster(programs, folder)
-        with _running(programs, folder):
-            server = PostgresqlServer(folder)
-            with server.connect("postgres", user=_OWNER) as connection:
-                connection.execute(f"CREATE ROLE {ROLE} LOGIN CREATEDB")
-            yield server
+        _create_cluster(_find_programs(), folder)
+        server.start()
+        with server.connect("postgres", user=_OWNER) as connection:
+            connection.execute(f"CREATE ROLE {ROLE} LOGIN CREATEDB")
+        yield server
     finally:
+        server.stop()
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -123,30 +150,6 @@ def _create_cluster(programs: Path, folder: Path) -> None:
         timeout=60,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-@contextmanager
-def _running(programs: Path, folder: Path) -> Iterator[None]:
-    settings = _FAST | {"unix_socket_directories": str(folder)}
-    options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(
-            _as_owner(programs / "postgres", "-D", folder / "data", *options),
-            cwd=folder,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        _wait_until_it_answers(server, folder)
-        yield
-    finally:
-        # Its "fast" way to stop: connections that are left are closed.
-        server.send_signal(signal.SIGINT)
-        try:
-            server.wait(20)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
 
 
 def _wait_until_it_answers(server: subprocess.Popen[bytes], folder: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import urllib.error
 from collections.abc import Iterator
 from pathlib import Path
 from typing import LiteralString
@@ -15,6 +16,7 @@ import pytest
 from psycopg.errors import RaiseException
 
 from mailadmin.sandbox import paths
+from tests.integration import mail_clients
 from tests.integration.databases import (
     Database,
     PostgresqlServer,
@@ -24,7 +26,7 @@ from tests.integration.databases import (
     run_postgresql,
 )
 from tests.integration.test_demo import log_in
-from tests.stacks import USERNAME, RunningStack, run_stack
+from tests.stacks import USERNAME, RunningStack, run_stack, wait_until
 from tests.throwaway_pki import ThrowawayCa
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
@@ -224,6 +226,65 @@ def test_the_main_job_is_done_and_outlives_a_loss_of_every_connection(
         assert served["imaps"]["fingerprint"] == fingerprint
         assert "imaps" in log_in(card)
     assert b"PRIVATE KEY" not in server.dump("stack")
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.xdist_group("stack")
+def test_a_server_that_is_gone_in_mid_deployment_leaves_a_true_end(
+    server: PostgresqlServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Gone during the apply and back after it: once with the same worker, once with the next."""
+    monkeypatch.setenv("DATABASE_URL", server.create_database("gone"))
+    with run_stack() as panel:
+        journal = panel.stack.var / "agent" / "state" / "journal.json"
+        for number, service in enumerate(("sieve", "pop3s"), start=1):
+            done = panel.manage("listener", service, "--disable")
+            assert done.returncode == 0, done.stderr
+            with panel.start_command("apply") as asking:
+                wait_until(journal.exists, what="the journal", seconds=60)
+                server.stop()
+                wait_until(lambda: not journal.exists(), what="the agent to be done")
+                assert not is_open(panel, service)
+                if number == 2:
+                    panel.stack.programs["worker"].kill()
+                tell_that_the_database_is_away(panel)
+                server.start()
+                asking.wait(60)
+            wait_for_the_end(server, number)
+            assert how_it_ended(server, number) == [("succeeded", "deployment.succeeded")]
+            assert not is_open(panel, service)
+
+
+def is_open(panel: RunningStack, service: str) -> bool:
+    settings = panel.sandbox.settings
+    return mail_clients.is_open(settings.address, settings.ports[service])
+
+
+def tell_that_the_database_is_away(panel: RunningStack) -> None:
+    with pytest.raises(urllib.error.HTTPError) as raised:
+        log_in({"url": panel.url, "username": USERNAME, "password": panel.password})
+    assert raised.value.code == 503
+    assert "The panel cannot reach its database" in raised.value.read().decode()
+
+
+def how_it_ended(server: PostgresqlServer, number: int) -> list[tuple[object, ...]]:
+    """Return the status of the deployment, beside each event that says that it is over."""
+    with server.connect("gone") as connection:
+        return connection.execute(
+            "SELECT d.status, e.verb FROM deployments_deployment AS d"
+            " LEFT JOIN audit_auditevent AS e ON e.object_type = 'deployment'"
+            " AND e.object_id = d.number::text AND e.verb IN"
+            " ('deployment.succeeded', 'deployment.rolled_back', 'deployment.failed')"
+            " WHERE d.number = %s",
+            [number],
+        ).fetchall()
+
+
+def wait_for_the_end(server: PostgresqlServer, number: int) -> None:
+    def is_over() -> bool:
+        return any(verb for _, verb in how_it_ended(server, number))
+
+    wait_until(is_over, what=f"the end of #{number}", seconds=60)
 
 
 def import_certificate(panel: RunningStack, folder: Path) -> str:
