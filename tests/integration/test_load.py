@@ -14,8 +14,9 @@ import pytest
 
 from mailadmin.mailconf.state import DesiredState
 from mailadmin.sandbox import Sandbox
+from tests.bench.load import Change, Run
 from tests.integration.mail_host import MailHost
-from tests.integration.traffic import Traffic, add_mailboxes
+from tests.integration.traffic import Client, Tally, Traffic, add_mailboxes
 from tests.states import make_material, with_default, with_open
 
 pytestmark = pytest.mark.integration
@@ -72,6 +73,7 @@ def test_an_apply_costs_nobody_anything(busy_host: tuple[MailHost, list[str]]) -
     tally = traffic.stop()
 
     assert tally.smtp_faults == []
+    assert tally.refused == []
     assert tally.unknown == []
     assert len(tally.sent) > 8 * CLIENTS
     assert tally.lost == []
@@ -82,3 +84,40 @@ def test_an_apply_costs_nobody_anything(busy_host: tuple[MailHost, list[str]]) -
     assert cut_before_ports == []
     # One instance of Dovecot that moves a port cuts off whoever is just logging in.
     assert len(tally.cut_logins) <= SLOW_LOGINS * 3
+
+
+# How the comparison counts: neither the panel nor what is done by hand may be charged wrongly
+
+
+def test_a_closed_door_is_one_fault_however_often_somebody_knocks() -> None:
+    tally = Tally()
+    client = Client(tally)
+    for _ in range(3):
+        client.note(tally.smtp_faults, "connect", ConnectionRefusedError())
+    client.come_in()
+    assert (len(tally.refused), len(tally.kept_out)) == (1, 1)
+    client.come_in()
+    client.note(tally.smtp_faults, "login", ConnectionResetError())
+    client.note(tally.smtp_faults, "connect", ConnectionRefusedError())
+    assert [fault.stage for fault in tally.smtp_faults] == ["login"]
+    assert (len(tally.refused), len(tally.kept_out)) == (2, 1)
+
+
+def test_each_fault_is_charged_to_the_change_that_began_last_before_it() -> None:
+    changes = [Change(kind, begun, begun + 2, True) for kind, begun in (("a", 10), ("b", 20))]
+    run = Run("", Tally(), 30.0, changes)
+    assert [run.count([9, 10, 19.9, 20, 99], kind) for kind in ("a", "b")] == [3, 2]
+    assert run.moments() == [0, 10]
+
+
+def test_a_copy_that_came_in_just_before_a_change_was_doubled_by_it() -> None:
+    now = time.monotonic()
+    changes = [Change(kind, now + at, now + at, True) for kind, at in (("a", -20), ("b", -10))]
+    arrived = time.time() - 10.1
+    tally = Tally(
+        sent={"one": now - 10.2, "two": now - 11},
+        delivered={"one": [arrived, arrived + 30], "three": [arrived - 5]},
+    )
+    run = Run("", tally, 30.0, changes)
+    assert [run.count(run.doubled(), kind) for kind in ("a", "b")] == [0, 1]
+    assert [run.count(run.lost(), kind) for kind in ("a", "b")] == [1, 0]

@@ -1,8 +1,13 @@
-"""Mail programs that never try twice, and what became of each thing they did.
+"""Mail programs that never try a message twice, and what became of each thing they did.
 
 Senders hand over one message a session by submission; readers stay logged in and wait by IMAP IDLE
 (RFC 2177) for what the senders write to them; people who log in slowly show what is cut off between
 the handshake and the end of LOGIN. Each sender has a mailbox of its own, read by one reader.
+
+Whoever is thrown out or finds a closed door comes again after half a second, as mail programs do:
+so each change meets the same clients. A closed door is counted once for each client, however often
+it knocks before it is let in; without that, a server that is down for a second would be charged
+with as many failures as the clients can make in a tight loop.
 """
 
 from __future__ import annotations
@@ -13,7 +18,6 @@ import socket
 import ssl
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,18 +43,23 @@ class Fault:
 
 @dataclass
 class Tally:
-    """What became of all of it. Filled by many threads: only ever appended to."""
+    """What became of all of it. Filled by many threads: only ever added to."""
 
-    sent: list[str] = field(default_factory=list)
+    # When each was accepted (monotonic seconds).
+    sent: dict[str, float] = field(default_factory=dict)
     # Not answered after the end of DATA: may have been accepted or not.
     unknown: list[str] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     smtp_faults: list[Fault] = field(default_factory=list)
+    # Clients of either kind that found nobody listening, and how long each was kept out.
+    refused: list[Fault] = field(default_factory=list)
+    kept_out: list[float] = field(default_factory=list)
     logins: list[float] = field(default_factory=list)
     cut_logins: list[Fault] = field(default_factory=list)
     dropped_sessions: list[Fault] = field(default_factory=list)
     read: list[str] = field(default_factory=list)
-    delivered: Counter[str] = field(default_factory=Counter)
+    # When each copy was delivered (Unix seconds).
+    delivered: dict[str, list[float]] = field(default_factory=dict)
 
     @property
     def lost(self) -> list[str]:
@@ -60,12 +69,34 @@ class Tally:
     @property
     def doubled(self) -> list[str]:
         """Return what was delivered more than once."""
-        return [subject for subject, count in self.delivered.items() if count > 1]
+        return [subject for subject, copies in self.delivered.items() if len(copies) > 1]
 
     @property
     def attempts(self) -> int:
-        """Return how many SMTP sessions were begun."""
-        return len(self.sent) + len(self.smtp_faults)
+        """Return how many SMTP sessions were begun; who found nobody began none."""
+        return len(self.sent) + sum(fault.stage != "quit" for fault in self.smtp_faults)
+
+
+class Client:
+    """Knows whether one client finds a closed door, which is one fault until it is let in."""
+
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+        self._shut_since: float | None = None
+
+    def note(self, faults: list[Fault], stage: str, error: Exception) -> None:
+        """Add what went wrong to these, or to the refusals."""
+        if not isinstance(error, ConnectionRefusedError):
+            faults.append(_fault(stage, error))
+        elif self._shut_since is None:
+            self._shut_since = time.monotonic()
+            self._tally.refused.append(_fault(stage, error))
+
+    def come_in(self) -> None:
+        """Note that somebody answered."""
+        if self._shut_since is not None:
+            self._tally.kept_out.append(time.monotonic() - self._shut_since)
+            self._shut_since = None
 
 
 class ImapSession:
@@ -193,42 +224,45 @@ class Traffic:
         self._reading_ends.set()
         for thread in self._readers:
             thread.join(60)
-        self.tally.delivered = count_delivered(self._sandbox)
+        self.tally.delivered = find_delivered(self._sandbox)
         return self.tally
 
     def _is_all_read(self) -> bool:
-        # One that was dropped reads nothing any more, so there is nothing to wait for.
-        tally = self.tally
-        return bool(tally.dropped_sessions) or set(tally.sent) <= set(tally.read)
+        return self.tally.sent.keys() <= set(self.tally.read)
 
     # One client each
 
     def _send(self, mailbox: str, number: int) -> None:
         service = ("submission", "submissions")[number % 2]
+        client = Client(self.tally)
         for turn in _count():
             if self._sending_ends.is_set():
                 return
             begun = time.monotonic()
-            self._send_one(mailbox, service, f"{_PREFIX}{number}-{turn}")
-            self.tally.seconds.append(time.monotonic() - begun)
-            self._sending_ends.wait(self._pause)
+            if self._send_one(client, mailbox, service, f"{_PREFIX}{number}-{turn}"):
+                self.tally.seconds.append(time.monotonic() - begun)
+                self._sending_ends.wait(self._pause)
+            else:
+                self._sending_ends.wait(_AFTER_A_FAULT)
 
-    def _send_one(self, mailbox: str, service: str, subject: str) -> None:
+    def _send_one(self, client: Client, mailbox: str, service: str, subject: str) -> bool:
         stage = "connect"
         try:
-            with contextlib.closing(self._connect_smtp(service)) as client:
+            with contextlib.closing(self._connect_smtp(service)) as session:
+                client.come_in()
                 stage = "login"
-                client.login(mailbox, self._sandbox.settings.mailbox_password)
+                session.login(mailbox, self._sandbox.settings.mailbox_password)
                 stage = "message"
-                client.send_message(compose_message(mailbox, mailbox, subject))
+                session.send_message(compose_message(mailbox, mailbox, subject))
                 stage = "quit"
-                self.tally.sent.append(subject)
-                client.quit()
+                self.tally.sent[subject] = time.monotonic()
+                session.quit()
         except (OSError, smtplib.SMTPException) as error:
             if stage == "message":
                 self.tally.unknown.append(subject)
-            self.tally.smtp_faults.append(_fault(stage, error))
-            self._sending_ends.wait(_AFTER_A_FAULT)
+            client.note(self.tally.smtp_faults, stage, error)
+            return False
+        return True
 
     def _connect_smtp(self, service: str) -> smtplib.SMTP:
         settings = self._sandbox.settings
@@ -240,51 +274,67 @@ class Traffic:
         return client
 
     def _read(self, mailbox: str) -> None:
-        with contextlib.closing(ImapSession(self._sandbox, self._context)) as session:
-            self._log_session_in(session, mailbox)
-            session.ask("SELECT INBOX")
-            self._ready.wait(60)
+        client, known = Client(self.tally), 0
+        is_first = True
+        while is_first or not self._reading_ends.is_set():
+            faults, stage = self.tally.cut_logins, "LOGIN of a reader"
             try:
-                self._read_on(session)
+                with contextlib.closing(ImapSession(self._sandbox, self._context)) as session:
+                    client.come_in()
+                    self._log_session_in(session, mailbox)
+                    faults, stage = self.tally.dropped_sessions, "idle"
+                    there = _count_messages(session.ask("SELECT INBOX"))
+                    if is_first:
+                        is_first = False
+                        self._ready.wait(60)
+                    for subjects in self._read_on(session, known, there):
+                        self.tally.read += subjects
+                        known += len(subjects)
             except OSError as error:
-                self.tally.dropped_sessions.append(_fault("idle", error))
+                client.note(faults, stage, error)
+                self._reading_ends.wait(_AFTER_A_FAULT)
 
-    def _read_on(self, session: ImapSession) -> None:
-        known = 0
-        while not self._reading_ends.is_set():
-            session.send("idle IDLE")
-            session.expect(b"+ ")
-            there = self._await_more(session, known)
-            session.send("DONE")
-            session.expect(b"idle OK")
-            if there > known:
+    def _read_on(self, session: ImapSession, known: int, there: int) -> Iterator[list[str]]:
+        """Yield the subjects of what comes after the first ``known`` of those ``there``."""
+        while True:
+            while there > known:
                 answer = session.ask(f"FETCH {known + 1}:* (BODY.PEEK[HEADER.FIELDS (SUBJECT)])")
-                subjects = [line for line in answer if line.startswith(b"Subject: ")]
-                self.tally.read += [line[9:].decode() for line in subjects]
-                known += len(subjects)
+                lines = [line for line in answer if line.startswith(b"Subject: ")]
+                yield [line[9:].decode() for line in lines]
+                known += len(lines)
+                # Said once: what came meanwhile is not told again.
+                there = _count_messages(answer)
+            if self._reading_ends.is_set():
+                break
+            session.send("idle IDLE")
+            told = session.expect(b"+ ")
+            there = max(_count_messages(told), self._await_more(session, known))
+            session.send("DONE")
+            there = max(there, _count_messages(session.expect(b"idle OK")))
         session.log_out()
 
     def _await_more(self, session: ImapSession, known: int) -> int:
         """Return how many messages there are as soon as there are more, or when it is the end."""
         while not self._reading_ends.is_set():
             line = session.read_line(_LOOK)
-            words = line.split() if line else []
-            if words[2:] == [b"EXISTS"] and int(words[1]) > known:
-                return int(words[1])
+            there = _count_messages([line] if line else [])
+            if there > known:
+                return there
         return known
 
     def _log_in(self, number: int) -> None:
-        mailbox = self._mailboxes[number % len(self._mailboxes)]
+        client, mailbox = Client(self.tally), self._mailboxes[number % len(self._mailboxes)]
         for turn in _count():
             if self._sending_ends.is_set():
                 return
             # Spread evenly, by steps that no period of an apply falls in with.
-            self._log_in_once(mailbox, (turn * 0.37 + number * 0.11) % 1 * _SLOWEST_LOGIN)
+            self._log_in_once(client, mailbox, (turn * 0.37 + number * 0.11) % 1 * _SLOWEST_LOGIN)
 
-    def _log_in_once(self, mailbox: str, wait: float) -> None:
+    def _log_in_once(self, client: Client, mailbox: str, wait: float) -> None:
         stage = "handshake"
         try:
             with contextlib.closing(ImapSession(self._sandbox, self._context)) as session:
+                client.come_in()
                 stage = "before LOGIN"
                 session.expect(b"* OK")
                 self._sending_ends.wait(wait)
@@ -297,7 +347,7 @@ class Traffic:
         except OSError as error:
             is_in = stage == "logged in"
             faults = self.tally.dropped_sessions if is_in else self.tally.cut_logins
-            faults.append(_fault(stage, error))
+            client.note(faults, stage, error)
             self._sending_ends.wait(_AFTER_A_FAULT)
 
     def _log_session_in(self, session: ImapSession, mailbox: str) -> None:
@@ -306,6 +356,12 @@ class Traffic:
 
 def _fault(stage: str, error: Exception) -> Fault:
     return Fault(time.monotonic(), stage, f"{type(error).__name__}: {error}"[:200])
+
+
+def _count_messages(lines: Sequence[bytes]) -> int:
+    """Return how many messages these lines say there are (``* 12 EXISTS``); 0 if none says it."""
+    said = [line.split() for line in lines]
+    return max((int(words[1]) for words in said if words[2:] == [b"EXISTS"]), default=0)
 
 
 def _count() -> Iterator[int]:
@@ -340,9 +396,12 @@ def drain_queue(sandbox: Sandbox, limit: float) -> None:
         time.sleep(0.5)
 
 
-def count_delivered(sandbox: Sandbox) -> Counter[str]:
-    """Return how often each message lies in a mailbox, read from the disk."""
-    found: Counter[str] = Counter()
+def find_delivered(sandbox: Sandbox) -> dict[str, list[float]]:
+    """Return when each copy of each message was put into a mailbox (Unix seconds), from the disk.
+
+    A file of a Maildir is named by the second and microsecond of its delivery.
+    """
+    found: dict[str, list[float]] = {}
     mail = sandbox.dovecot_log.parent.parent / "mail"
     for folder in ("new", "cur"):
         for path in mail.glob(f"*/client*/Maildir/{folder}/*"):
@@ -351,9 +410,9 @@ def count_delivered(sandbox: Sandbox) -> Counter[str]:
             except FileNotFoundError:
                 # Moved from new to cur just now; counted there, or at the next look.
                 continue
-            found += Counter(
-                line[9:].decode().strip()
-                for line in head.splitlines()
-                if line.startswith(f"Subject: {_PREFIX}".encode())
-            )
+            seconds, _, rest = path.name.partition(".")
+            moment = int(seconds) + int(rest[1:].partition("P")[0]) / 1e6
+            for line in head.splitlines():
+                if line.startswith(f"Subject: {_PREFIX}".encode()):
+                    found.setdefault(line[9:].decode().strip(), []).append(moment)
     return found
