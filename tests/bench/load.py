@@ -52,7 +52,8 @@ _SPACING = 5.0  # the panel's and the agent's own, between two applies
 _PERIOD = 7.3
 # A copy is stamped when it comes in, and doubled when the change cuts its delivery a moment later.
 _DELIVERY = 0.3
-_CERTIFICATE, _DOVECOT, _POSTFIX = "certificate or TLS", "port of Dovecot", "port of Postfix"
+_CERTIFICATE, _TLS = "certificate", "certificate, TLS version"
+_DOVECOT, _POSTFIX = "port of Dovecot", "port of Postfix"
 
 
 @dataclass
@@ -145,7 +146,7 @@ def _certificates(host: MailHost) -> Iterator[Step]:
     for number in itertools.count(1):
         profile = ("intermediate", "modern")[number // 2 % 2]
         state = with_default(host.base, make_material(f"load {number}").certificate)
-        yield _CERTIFICATE, _applying(host, replace(state, tls_profile=profile), number)
+        yield _TLS, _applying(host, replace(state, tls_profile=profile), number)
 
 
 def _ports(host: MailHost) -> Iterator[Step]:
