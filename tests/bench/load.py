@@ -36,6 +36,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from enum import Enum, auto
 from pathlib import Path
 
 from mailadmin.agent.protocol import Outcome
@@ -105,6 +106,14 @@ class Run:
         return [min(times) + since_boot + _DELIVERY for times in copies]
 
 
+class Dovecot(Enum):
+    """How Dovecot is set up before the clients come."""
+
+    AS_SHIPPED = auto()  # a reload ends sessions
+    BY_PANEL = auto()
+    IN_TWO = auto()  # its ports in an instance of their own
+
+
 # What makes one change and tells whether it is proven, and what it is for.
 Step = tuple[str, Callable[[], bool]]
 Changing = Callable[[MailHost], Iterator[Step]]
@@ -112,9 +121,9 @@ Changing = Callable[[MailHost], Iterator[Step]]
 
 @contextlib.contextmanager
 def _mail_host(
-    clients: int, spacing: float, *, is_default: bool
+    clients: int, spacing: float, dovecot: Dovecot
 ) -> Iterator[tuple[MailHost, list[str]]]:
-    """Yield a mail server with mailboxes; ``is_default``: its Dovecot reloads as shipped."""
+    """Yield a mail server with mailboxes."""
     with tempfile.TemporaryDirectory(prefix="ma-", dir="/tmp") as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -124,9 +133,10 @@ def _mail_host(
         host = MailHost(sandbox, folder, spacing=spacing)
         host.start_agent_process()
         try:
-            host.base = host.full_state()
+            is_split = dovecot is Dovecot.IN_TWO
+            host.base = replace(host.full_state(), is_dovecot_split=is_split)
             host.apply(host.base)
-            if is_default:
+            if dovecot is Dovecot.AS_SHIPPED:
                 host.edit(
                     host.dropin, host.dropin.read_text().replace("clients = no", "clients = yes")
                 )
@@ -212,11 +222,12 @@ _RESTART = (
     'postfix -c "$P" stop; postfix -c "$P" start || exit; doveadm -c "$D" stop; '
     'for i in 1 2 3 4 5 6 7 8 9; do dovecot -c "$D" && exit; sleep 0.2; done; exit 1'
 )
-RUNS: dict[str, tuple[str, Changing, bool]] = {
-    "certificates": ("panel: certificates, TLS versions", _certificates, False),
-    "ports": ("panel: certificates and ports in turn", _ports, False),
-    "reload": ("postfix reload; doveadm reload", _by_hand(_RELOAD), True),
-    "restart": ("stop and start of both", _by_hand(_RESTART), True),
+RUNS: dict[str, tuple[str, Changing, Dovecot]] = {
+    "certificates": ("panel: certificates, TLS versions", _certificates, Dovecot.BY_PANEL),
+    "ports": ("panel: certificates and ports in turn", _ports, Dovecot.BY_PANEL),
+    "split": ("panel: the same, Dovecot in two instances", _ports, Dovecot.IN_TWO),
+    "reload": ("postfix reload; doveadm reload", _by_hand(_RELOAD), Dovecot.AS_SHIPPED),
+    "restart": ("stop and start of both", _by_hand(_RESTART), Dovecot.AS_SHIPPED),
 }
 _BY_HAND = ("reload", "restart")
 
@@ -235,8 +246,8 @@ def measure(name: str, load: Load, is_over: Callable[[int, float], bool], moment
 
     ``is_over`` is asked after each change: how many there were, and for how many seconds.
     """
-    title, changing, is_default = RUNS[name]
-    with _mail_host(load.clients, load.spacing, is_default=is_default) as (host, mailboxes):
+    title, changing, dovecot = RUNS[name]
+    with _mail_host(load.clients, load.spacing, dovecot) as (host, mailboxes):
         traffic = Traffic(
             host.sandbox, host.certificate, mailboxes, slow_logins=_SLOW_LOGINS, pause=load.pause
         )
