@@ -75,7 +75,7 @@ def _costs_little_and_leaves_nothing() -> Iterator[None]:
     """No test may cost more than it may, or leave a child, a zombie or a row."""
     children, ours, theirs = _children(), time.process_time(), _time_of_children()
     yield
-    assert _children() == children
+    assert _children() <= children
     assert time.process_time() - ours < OURS
     # Up to three children, of which one may use all it is given; the others only start.
     assert _time_of_children() - theirs < LIMITS.processor_seconds + 1.5
