@@ -63,7 +63,7 @@ class ServerForm(forms.Form):
         required=False,
         help_text=_(
             "Opening or closing an IMAP, POP3 or Sieve port then cuts no connection that is just "
-            "logging in (measured under load: 0 instead of about 5 per change). Changing a "
+            "logging in (measured under load: 0 instead of two to five per change). Changing a "
             "certificate cuts none in any case."
         ),
         # What it costs stands below it, in a list.
