@@ -131,7 +131,7 @@ class Prover:
         """
         seen: dict[int, Seen] = {}
         for batch in split(expected):
-            begun = self.clock()
+            begun = looked_at = self.clock()
             shown = self.probe([expected[place] for place in batch], False)
             seen.update(zip(batch, shown, strict=True))
             for attempt in itertools.count():
@@ -140,17 +140,19 @@ class Prover:
                 problems = [*self._daemon_problems(), *(p for place in wrong for p in found[place])]
                 if not problems:
                     break
-                self._wait_or_give_up(problems, expected, begun)
-                seen.update(self._look_again(expected, wrong, attempt, begun))
+                self._wait_or_give_up(problems, expected, looked_at - begun)
+                looked_at = self.clock()
+                seen.update(self._look_again(expected, wrong, attempt))
             if are_many(expected):
                 done, of = count_names(expected, seen)
                 steps.progress(names=done, of=of)
         return [seen[place] for place in range(len(expected))]
 
     def _look_again(
-        self, expected: Sequence[Expectation], wrong: Sequence[int], attempt: int, begun: float
+        self, expected: Sequence[Expectation], wrong: Sequence[int], attempt: int
     ) -> Iterator[tuple[int, Seen]]:
-        """Yield what shows now, as long as there is patience."""
+        """Yield what shows now; no one look takes longer than all patience."""
+        begun = self.clock()
         for answer in look_again(self.probe, expected, wrong, attempt):
             yield answer
             if self.clock() - begun > _PATIENCE:
@@ -162,6 +164,7 @@ class Prover:
 
     def _look_until_proven(self, expected: Sequence[Expectation], begun: float) -> list[Seen]:
         while True:
+            looked_at = self.clock()
             problems = self._differences(expected, self.probe(expected, False))
             if not problems:
                 # A second round of fresh connections, this time the whole conversation.
@@ -169,27 +172,33 @@ class Prover:
                 problems = self._differences(expected, seen)
                 if not problems:
                     return seen
-            self._wait_or_give_up(problems, expected, begun)
+            self._wait_or_give_up(problems, expected, looked_at - begun)
 
     def _watch(self, expected: Sequence[Expectation], begun: float) -> int:
-        """Look again until two seconds have passed since the reload; returns how often."""
-        rounds = 0
-        last_good = self.clock()
-        while self.clock() - begun < _WATCH or last_good < begun + _WATCH:
-            self.sleep(_WATCH_PAUSE)
+        """Look until one look, begun two seconds after the reload, is good; returns how often.
+
+        One begun before says nothing of later, however long it took.
+        """
+        rounds, last_good = 0, begun
+        while last_good < begun + _WATCH:
+            self.sleep(min(_WATCH_PAUSE, max(begun + _WATCH - self.clock(), 0)))
+            looked_at = self.clock()
             problems = self._differences(expected, self.probe(expected, False))
             rounds += 1
             if problems:
-                self._wait_or_give_up(problems, expected, begun)
+                self._wait_or_give_up(problems, expected, looked_at - begun)
             else:
-                last_good = self.clock()
+                last_good = looked_at
         return rounds
 
     def _wait_or_give_up(
-        self, problems: Sequence[Problem], expected: Sequence[Expectation], begun: float
+        self, problems: Sequence[Problem], expected: Sequence[Expectation], spent: float
     ) -> None:
-        """Let a moment pass before the next look. Raises :class:`AgentError` if none can help."""
-        spent = self.clock() - begun
+        """Let a moment pass before the next look. Raises :class:`AgentError` if none can help.
+
+        ``spent``: the seconds after which the look that found the problems was begun. A machine
+        that stood still in the middle of it has shown nothing of what came after.
+        """
         # A dead master does not come back by waiting, and all mail stands still meanwhile.
         is_hopeless = any(item.code == _DIED for item in problems)
         is_limited = not is_hopeless and all(item.code == _TOO_MANY for item in problems)

@@ -526,6 +526,56 @@ def test_postfix_being_late_does_not_make_dovecot_reload(
     assert "dovecot.reload" not in machine.faults.calls
 
 
+def stand_still(machine: Machine, step: str, *, showing: str) -> None:
+    """Let the machine stand still for a minute in the first look of the step."""
+    looks: list[int] = []
+
+    def disturb(seen: Seen) -> Seen:
+        if machine.told[-1].code != step:
+            return seen
+        look = machine.faults.calls.count("probe")
+        if not looks:
+            looks.append(look)
+            machine.now += 60
+        return replace(seen, fingerprint=showing) if seen.is_open and looks == [look] else seen
+
+    machine.disturb = disturb
+
+
+def test_a_look_in_which_the_machine_stood_still_is_not_the_last(
+    machine: Machine, wanted: DesiredState
+) -> None:
+    """What it shows is what was there before, though it ends when all patience is over."""
+    renewed = with_default(applied(machine, wanted), make_material("renewed").certificate)
+    stand_still(machine, "proved", showing=wanted.default_certificate)
+    report = machine.apply(renewed)
+    assert report.outcome is Outcome.SUCCEEDED, report.problem
+
+    machine.faults.fail("postfix.reload")
+    stand_still(machine, "proved_as_before", showing=wanted.default_certificate)
+    report = machine.apply(with_default(renewed, make_material("third").certificate))
+    assert report.outcome is Outcome.ROLLED_BACK, report.problem
+
+
+def test_the_watch_ends_with_a_look_that_was_begun_after_two_seconds(
+    machine: Machine, wanted: DesiredState
+) -> None:
+    machine.now = 0.0
+    looks: list[float] = []
+
+    def note(seen: Seen) -> Seen:
+        if machine.told and machine.told[-1].code == "watched":
+            looks.append(machine.now)
+            machine.now += 60
+        return seen
+
+    machine.disturb = note
+    report = machine.apply(with_open(machine.state_now(), "pop3", is_open=False))
+    assert report.outcome is Outcome.SUCCEEDED
+    assert report.steps[-1].evidence["rounds"] == 2
+    assert looks[0] < 2 < looks[-1]
+
+
 def test_a_mistake_of_our_own_does_not_leave_the_host_half_changed(
     machine: Machine, wanted: DesiredState
 ) -> None:
