@@ -19,7 +19,7 @@ import psutil
 
 from mailadmin.agent.config import FRONT_CONFIG, FRONT_SUFFIX
 from mailadmin.agent.host.dovecot_instance import DovecotInstance
-from mailadmin.agent.host.processes import end_processes, find_processes, wait_until
+from mailadmin.agent.host.processes import end_all, find_processes, wait_until
 from mailadmin.sandbox.dovecot_files import (
     MAIL_GID,
     MAIL_UID,
@@ -43,7 +43,6 @@ _DOVECOT_SHIPPED = Path("/usr/share/dovecot")
 _LONGEST_ROOT = 60  # bytes
 _START_LIMIT = 15.0  # seconds; a start takes about a third of one
 _PATIENCE = 1.0  # seconds that a daemon gets to end by itself
-_STOP_ROUNDS = 5
 
 
 class Sandbox:
@@ -133,14 +132,9 @@ class Sandbox:
 
     def stop(self) -> None:
         """Stop both daemons and end every process that belongs to them."""
-        # All at once: Dovecot's master alone would wait a second for its log process. And again,
-        # for those which a master started meanwhile, and for the sessions that
-        # ``shutdown_clients = no`` lets outlive it.
-        for _ in range(_STOP_ROUNDS):
-            processes = self.find_processes()
-            if not processes:
-                return
-            end_processes(processes, _PATIENCE)
+        # All at once: Dovecot's master alone would wait a second for its log process. With the
+        # sessions that ``shutdown_clients = no`` lets outlive it.
+        end_all(self.find_processes, _PATIENCE)
 
     def remove(self) -> None:
         """Stop the daemons and remove all of the sandbox, its mail included."""

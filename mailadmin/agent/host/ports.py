@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import socket
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import psutil
@@ -46,6 +47,19 @@ def _look_for_holder(address: str, port: int) -> Holder | None:
         if row.laddr.ip in {address, "0.0.0.0", "::"} or address == ANY_ADDRESS:  # noqa: S104 - compared, not bound
             return Holder(_program_name(row.pid), row.pid or 0, row.laddr.ip)
     return None
+
+
+def listens(processes: Iterable[psutil.Process], port: int) -> bool:
+    """Tell whether one of these processes listens on the port, alone or with others."""
+    return any(port in _ports_of(process) for process in processes)
+
+
+def _ports_of(process: psutil.Process) -> set[int]:
+    try:
+        rows = process.net_connections("tcp")
+    except psutil.Error:
+        return set()
+    return {row.laddr.port for row in rows if row.status == psutil.CONN_LISTEN and row.laddr}
 
 
 def is_mail_program(program: str) -> bool:

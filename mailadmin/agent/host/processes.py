@@ -8,6 +8,9 @@ from pathlib import Path
 
 import psutil
 
+_MOST_ROUNDS = 12
+_QUIET = 0.05  # seconds without any process
+
 
 def is_halted(pid: int) -> bool:
     """Tell whether the process lives and yet does nothing: SIGSTOP, or a debugger."""
@@ -63,6 +66,26 @@ def end_processes(processes: Sequence[psutil.Process], patience: float) -> None:
         # psutil.wait_procs would take a second for processes which are not our children.
         if wait_until(lambda: not any(is_alive(process) for process in processes), deadline):
             return
+
+
+def end_all(find: Callable[[], Sequence[psutil.Process]], patience: float) -> bool:
+    """End what is found until nothing is; tells whether that came to be. ``patience`` as above.
+
+    Found again, for a master may start another process meanwhile; and looked for twice before it
+    is believed, for one that is turning into another program shows neither its working folder nor
+    its environment for a moment.
+    """
+    is_quiet = False
+    for _ in range(_MOST_ROUNDS):
+        if processes := find():
+            end_processes(processes, patience)
+            is_quiet = False
+        elif is_quiet:
+            return True
+        else:
+            time.sleep(_QUIET)
+            is_quiet = True
+    return False
 
 
 def is_alive(process: psutil.Process) -> bool:

@@ -17,7 +17,6 @@ import pwd
 import re
 import shutil
 import socket
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -25,17 +24,14 @@ import psutil
 
 from mailadmin.agent.config import AgentConfig
 from mailadmin.agent.host.files import cool_down, file_error, make_folder, write_all
-from mailadmin.agent.host.ports import find_holder
-from mailadmin.agent.host.processes import end_processes, find_processes
+from mailadmin.agent.host.ports import find_holder, listens
+from mailadmin.agent.host.processes import end_all, find_processes
 from mailadmin.agent.host.programs import find_program, run
 from mailadmin.agent.protocol import AgentError
 from mailadmin.mailconf.rehearsal import ADDRESS, Places, RehearsalFiles
 from mailadmin.mailconf.services import Daemon
 
 _RUN = Path("/run")
-# A master may start another process while the found ones are ended: found again, ended again.
-_MOST_ROUNDS = 12
-_QUIET = 0.05  # seconds without any process
 _TROUBLE = re.compile(r"\b(warning|error|fatal|panic):", re.IGNORECASE)
 # Date, host, program and process number, which mean nothing once the server is gone.
 _PREFIX = re.compile(r"^.*?\b(?=(?:warning|error|fatal|panic):)", re.IGNORECASE)
@@ -153,26 +149,16 @@ class ScratchServer:
 
     def is_taken(self, port: int) -> bool:
         """Tell whether somebody else listens on one of our ports."""
-        holder = find_holder(ADDRESS, port)
-        return holder is not None and holder.pid not in {item.pid for item in self._processes()}
+        return find_holder(ADDRESS, port) is not None and not listens(self._processes(), port)
 
     def clear(self) -> None:
         """End every process of it and remove both folders; does nothing where there are none.
 
         Raises :class:`AgentError` if something is left.
         """
-        is_quiet = not self.folder.exists()
-        for _ in range(_MOST_ROUNDS):
-            if processes := self._processes():
-                # At once: there is nothing in it that would have to be ended well.
-                end_processes(processes, 0)
-                is_quiet = False
-            elif is_quiet:
-                break
-            else:
-                # One that is turning into another program shows no folder and no environment.
-                time.sleep(_QUIET)
-                is_quiet = True
+        if self.folder.exists() or self._processes():
+            # At once: there is nothing in it that would have to be ended well.
+            end_all(self._processes, 0)
         for folder in (self.folder, self.runtime):
             try:
                 shutil.rmtree(folder)

@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from mailadmin.agent.host.ports import bind_problem, find_holder
+from mailadmin.agent.host.ports import bind_problem, find_holder, listens
 from mailadmin.mailconf.state import ANY_ADDRESS
 
 ADDRESS = "127.77.0.2"
@@ -117,3 +117,12 @@ def test_a_holder_that_ended_meanwhile_is_looked_for_again(
     assert holder is not None
     assert holder.pid == os.getpid()
     assert len(looks) == 2
+
+
+def test_of_processes_that_share_a_port_each_listens(held: int) -> None:
+    ended = subprocess.Popen(["true"])
+    gone = psutil.Process(ended.pid)
+    ended.wait()
+    assert listens([gone, psutil.Process()], held)
+    assert not listens([gone], held)
+    assert not listens([psutil.Process()], held + 1)
