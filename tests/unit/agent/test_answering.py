@@ -17,7 +17,7 @@ from mailadmin.agent.answering import MOST_CONNECTIONS, AnsweringListener, open_
 from mailadmin.agent.protocol import AgentError
 
 ADDRESS = "127.77.0.4"
-LIMIT = 10.0
+LIMIT = 60.0
 TOKEN = "evaGxfADs6pSRb2LAv9IZf17Dt3juxGJ-PCt92wr-oA"
 PROOF = f"{TOKEN}.nP1qzpXGymHBrUEepNY9HCsQk7K8KhOypzEt62jcerQ"
 PATH = f"/.well-known/acme-challenge/{TOKEN}"

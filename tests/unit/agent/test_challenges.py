@@ -23,7 +23,7 @@ from mailadmin.agent.config import Http01Config
 from mailadmin.agent.protocol import AgentError, ChallengeWay
 
 ADDRESS = "127.77.0.5"
-LIMIT = 10.0
+LIMIT = 60.0
 THUMBPRINT = "nP1qzpXGymHBrUEepNY9HCsQk7K8KhOypzEt62jcerQ"
 FOLDER = Path(".well-known") / "acme-challenge"
 
@@ -203,7 +203,7 @@ def test_withdrawing_what_is_not_there_is_no_mistake(place: Place) -> None:
 
 def test_it_ends_by_itself(place: Place) -> None:
     book = place.open()
-    book.present(challenge(seconds=1))
+    book.present(challenge(seconds=4))
     assert place.is_open
     wait_for(lambda: not place.is_open)
     assert place.left() == []
@@ -326,7 +326,7 @@ def test_a_folder_that_others_use_by_now_stays(place: Place) -> None:
 def test_a_file_goes_when_its_time_is_over(place: Place) -> None:
     book = place.open()
     with place.hold():
-        book.present(challenge(seconds=1))
+        book.present(challenge(seconds=4))
         assert place.file().exists()
         wait_for(lambda: place.left() == [])
 
