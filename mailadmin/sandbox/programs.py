@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
-import psutil
-
+from mailadmin.agent.host.ports import UNKNOWN, find_holder
 from mailadmin.sandbox.errors import SandboxError
 
 _SEARCH_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"
@@ -65,19 +64,11 @@ def read_pid(pid_file: Path) -> int | None:
 
 def name_port_holder(address: str, port: int) -> str | None:
     """Return "program (process id)" of whoever listens on this address and port, if anyone."""
-    for connection in psutil.net_connections(kind="tcp"):
-        if connection.status != psutil.CONN_LISTEN or not connection.laddr:
-            continue
-        held = connection.laddr
-        if held.port == port and held.ip in (address, "0.0.0.0", "::"):  # noqa: S104 - compared
-            return _describe_process(connection.pid)
-    return None
-
-
-def _describe_process(pid: int | None) -> str:
-    if pid is None:
+    holder = find_holder(address, port)
+    if holder is None:
+        return None
+    if not holder.pid:
         return "a program outside this container"
-    try:
-        return f"{psutil.Process(pid).name()} (process {pid})"
-    except psutil.NoSuchProcess:
-        return f"process {pid}"
+    if holder.program == UNKNOWN:
+        return f"process {holder.pid}"
+    return f"{holder.program} (process {holder.pid})"

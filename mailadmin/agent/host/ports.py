@@ -13,7 +13,7 @@ import psutil
 from mailadmin.mailconf.state import ANY_ADDRESS
 from mailadmin.pki.problems import Param, Problem, Severity
 
-_UNKNOWN = "unknown"
+UNKNOWN = "unknown"
 _LOOKS = 3
 
 
@@ -34,7 +34,7 @@ def find_holder(address: str, port: int) -> Holder | None:
     """
     holder = _look_for_holder(address, port)
     for _ in range(_LOOKS - 1):
-        if holder is None or holder.program != _UNKNOWN:
+        if holder is None or holder.program != UNKNOWN:
             break
         holder = _look_for_holder(address, port)
     return holder
@@ -127,8 +127,8 @@ def _bind_problem(service: str, where: dict[str, Param], error: OSError) -> Prob
 
 def _program_name(pid: int | None) -> str:
     if pid is None:
-        return _UNKNOWN
+        return UNKNOWN
     try:
         return str(psutil.Process(pid).name())
     except psutil.Error:
-        return _UNKNOWN
+        return UNKNOWN

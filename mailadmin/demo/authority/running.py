@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from mailadmin.demo.errors import DemoError
 from mailadmin.demo.programs import Program
 
-_READY_LIMIT = 20.0  # seconds
+_READY_LIMIT = 60.0  # seconds
 _LOOK_EVERY = 0.02  # seconds
 
 
