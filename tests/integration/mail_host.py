@@ -20,17 +20,27 @@ from typing import Any
 import mailadmin
 from mailadmin.agent.client import AgentClient
 from mailadmin.agent.config import AgentConfig
+from mailadmin.agent.host.processes import is_alive
 from mailadmin.agent.protocol import ApplyReport, Outcome, PlanReport, StepEvent
 from mailadmin.agent.server import Agent, AgentServer
 from mailadmin.mailconf.state import DesiredState
 from mailadmin.sandbox import Sandbox
+from mailadmin.sandbox.programs import run_program
 from tests.integration import wire
+from tests.integration.processes import find_named
 from tests.states import ROOT_PEM, make_material, with_default, with_open
 
 PROJECT = Path(mailadmin.__file__).parent.parent
 SERVICES = ("smtp", "submissions", "submission", "imap", "imaps", "pop3", "pop3s", "sieve")
 POSTFIX_SERVICES = SERVICES[:3]
 DOVECOT_SERVICES = SERVICES[3:]
+
+# As ``python -m mailadmin.agent``, once its first argument is taken.
+_AGENT_THAT_WATCHES = (
+    "import runpy, sys; from mailadmin.agent import proving; "
+    "proving._WATCH = float(sys.argv.pop(1)); "
+    "runpy.run_module('mailadmin.agent', run_name='__main__')"
+)
 
 FileFacts = tuple[bytes, int, int, int]
 
@@ -96,19 +106,16 @@ class MailHost:
         self._server.server_close()
         self._thread.join()
 
-    def start_agent_process(self, *before: str) -> None:
+    def start_agent_process(self, *before: str, watch: float | None = None) -> None:
         """Start the agent as it is started on a mail host, and wait until it answers.
 
-        ``before``: a program that starts it, with its arguments.
+        ``before``: a program that starts it, with its arguments. ``watch``: the seconds for which
+        it looks on after a proof, where a test needs the time.
         """
-        command = [
-            *before,
-            sys.executable,
-            "-m",
-            "mailadmin.agent",
-            "--config",
-            str(self.config_file),
-        ]
+        program = (
+            ["-m", "mailadmin.agent"] if watch is None else ["-c", _AGENT_THAT_WATCHES, str(watch)]
+        )
+        command = [*before, sys.executable, *program, "--config", str(self.config_file)]
         with self.agent_log.open("ab") as log:
             self.process = subprocess.Popen(command, cwd=PROJECT, stdout=log, stderr=log)
         process = self.process
@@ -117,13 +124,13 @@ class MailHost:
             assert process.poll() is None, self.agent_log.read_text()
             return not _is_deaf(self.config.socket)
 
-        wire.wait_until(answers, 30, "the agent answers")
+        wire.wait_until(answers, 60, "the agent answers")
 
     def end_agent_process(self, number: int = signal.SIGTERM) -> int:
         """Signal the agent's process and wait for its end; returns its exit code."""
         assert self.process is not None
         self.process.send_signal(number)
-        code = self.process.wait(30)
+        code = self.process.wait(60)
         self.process = None
         return code
 
@@ -248,9 +255,38 @@ class MailHost:
 
     def count_reloads(self) -> tuple[int, int]:
         """Return how often each daemon has been told to reload, as their logs say."""
+        self._let_postfix_log_settle()
         postfix = self.sandbox.postfix_log.read_text(errors="replace")
         dovecot = self.sandbox.dovecot_log.read_text(errors="replace")
         return postfix.count(": reload -- "), dovecot.count("SIGHUP received")
+
+    def _let_postfix_log_settle(self) -> None:
+        """Wait until the log tells of all that was done so far.
+
+        The master reads its files, and says so, when it gets to it; and all write into the log
+        through postlogd, which takes one line after the other.
+        """
+        log, marker = self.sandbox.postfix_log, f"settled {next(self._numbers)} {time.monotonic()}"
+        words = ["-c", str(self.main_cf.parent), "-t", "mailadmin-test", marker]
+        # It writes nothing where main.cf is broken, or the master dead: then nothing is to come.
+        if run_program("postlog", words).returncode or not self.sandbox.is_postfix_running():
+            return
+        wire.wait_until(lambda: marker in log.read_text(errors="replace"), 60, "the log settles")
+
+        def is_told() -> bool:
+            life = log.read_text(errors="replace").rpartition("daemon started --")[2]
+            return life.count(": refreshing the Postfix mail system") <= life.count(": reload -- ")
+
+        # Two that came at once may have become one, and this waits in vain.
+        deadline = time.monotonic() + 3
+        while not is_told() and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+    def reload_postfix(self) -> None:
+        """Let it follow files edited by hand, and wait until nobody is left who read the old."""
+        old = find_named(self.sandbox, "smtpd").values()
+        self.agent.host.postfix.reload()
+        wire.wait_until(lambda: not any(map(is_alive, old)), 60, "the old smtpd end")
 
     @property
     def has_journal(self) -> bool:

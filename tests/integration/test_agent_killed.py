@@ -108,6 +108,9 @@ def test_the_agents_process_killed_in_mid_watch_is_undone_when_it_starts_again(
     process_host: MailHost,
 ) -> None:
     host = process_host
+    host.end_agent_process()
+    # However late we hear of the proof.
+    host.start_agent_process(watch=60)
     files, leaves = host.files(), host.leaves()
     wanted = both_changed(host)
     digest = host.plan(wanted).digest
@@ -145,7 +148,7 @@ def test_a_polite_end_lets_the_apply_end_first(process_host: MailHost) -> None:
     with contextlib.suppress(AgentError):
         host.apply(wanted, deployment_id="killed", on_step=end_after_proof)
     assert host.process is not None
-    assert host.process.wait(30) == 0
+    assert host.process.wait(60) == 0
     host.process = None
     host.start_agent_process()
     report = host.client.apply(wanted, digest="", deployment_id="killed", on_step=lambda _: None)

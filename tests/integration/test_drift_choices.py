@@ -20,6 +20,7 @@ from mailadmin.servers.errors import ChangeRefusedError
 from mailadmin.servers.models import MailServer
 from mailadmin.servers.services import set_default_certificate
 from tests.factories import make_actor
+from tests.integration import wire
 from tests.integration.mail_host import MailHost
 from tests.states import make_material
 
@@ -90,6 +91,7 @@ def move_by_hand(host: MailHost) -> int:
     assert line in text
     host.edit(host.master_cf, text.replace(line, f"\n{host.address}:{new} inet"))
     host.agent.host.postfix.reload()
+    wire.wait_until(lambda: not wire.is_refused(host.address, new), 60, "Postfix follows")
     return new
 
 
@@ -151,14 +153,14 @@ def test_a_moved_port_and_a_swapped_certificate_are_taken_over_and_proven(
 def test_what_is_left_stays_quietly_until_it_changes(
     drift_host: MailHost, server: MailServer
 ) -> None:
-    drift_host.dropin.write_text(f"{drift_host.dropin.read_text()}# mine\n")
+    drift_host.edit(drift_host.dropin, f"{drift_host.dropin.read_text()}# mine\n")
     drift = look(server)
     assert drift is not None
     leave_drift(actor=make_actor(), server=server, drift_id=drift.pk, reason="a note")
     kept = look(server)
     assert kept is not None
     assert (kept.pk, kept.is_left) == (drift.pk, True)
-    drift_host.dropin.write_text(f"{drift_host.dropin.read_text()}# more\n")
+    drift_host.edit(drift_host.dropin, f"{drift_host.dropin.read_text()}# more\n")
     fresh = look(server)
     assert fresh is not None
     assert not fresh.is_left

@@ -32,7 +32,7 @@ def narrow_host(make_mail_host: Callable[..., MailHost], quick_watch: None) -> I
     host.start_agent()
     host.base = host.full_state()
     host.apply(host.base)
-    (host.dropin.parent / "20-limits.conf").write_text(_LIMITS)
+    host.edit(host.dropin.parent / "20-limits.conf", _LIMITS)
     limit_postfix(host, "smtpd_client_connection_count_limit = 2")
     host.agent.host.dovecot.reload()
     yield host
@@ -42,8 +42,8 @@ def narrow_host(make_mail_host: Callable[..., MailHost], quick_watch: None) -> I
 def limit_postfix(host: MailHost, line: str) -> None:
     """Set one of its limits, which spare nobody here: the sandbox trusts no network."""
     kept = [old for old in host.main_cf.read_text().splitlines() if not old.startswith("smtpd_cl")]
-    host.main_cf.write_text("\n".join([line, *kept]) + "\n")
-    host.agent.host.postfix.reload()
+    host.edit(host.main_cf, "\n".join([line, *kept]) + "\n")
+    host.reload_postfix()
 
 
 def with_names(state: DesiredState) -> DesiredState:

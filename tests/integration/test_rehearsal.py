@@ -24,6 +24,7 @@ from mailadmin.pki.problems import Problem
 from tests.integration import wire
 from tests.integration.killed_rehearsal import POINTS
 from tests.integration.mail_host import PROJECT, MailHost
+from tests.integration.processes import find_masters
 from tests.states import make_material
 from tests.throwaway_pki import ThrowawayCa, small_rsa_key
 
@@ -71,11 +72,9 @@ class Witness:
         self.host = host
         self.files, self.moments, self.leaves = host.files(), host.moments(), host.leaves()
         self.reloads = host.count_reloads()
-        names = {"master", "dovecot"}
-        processes = host.sandbox.find_processes()
-        self.masters = {item.pid for item in processes if item.name() in names}
+        self.masters = find_masters(host.sandbox)
         assert len(self.masters) == 2
-        self.session = socket.create_connection((host.address, host.port("imap")), timeout=10)
+        self.session = socket.create_connection((host.address, host.port("imap")), timeout=60)
         self.answers = self.session.makefile("rb")
         assert self.answers.readline().startswith(b"* OK")
 
@@ -87,7 +86,7 @@ class Witness:
         assert self.host.files() == self.files
         assert self.host.moments() == self.moments
         assert self.host.count_reloads() == self.reloads
-        assert {item.pid for item in self.host.sandbox.find_processes()} >= self.masters
+        assert find_masters(self.host.sandbox) == self.masters
         assert self.host.leaves() == self.leaves
 
 
@@ -232,20 +231,24 @@ def test_an_agent_that_is_told_to_stop_ends_its_rehearsal(host: MailHost) -> Non
     ends: list[str] = []
 
     def ask() -> None:
-        try:
-            ends.append(f"{len(host.client.rehearse(state, (NAME,)))} seen")
-        except AgentError as error:
-            ends.append(error.problem.code)
+        # Again and again, so that nobody can miss it who looks whether one is under way.
+        while True:
+            try:
+                ends.append(f"{len(host.client.rehearse(state, (NAME,)))} seen")
+            except AgentError as error:
+                ends.append(error.problem.code)
+                return
 
     asking = threading.Thread(target=ask)
     asking.start()
     runtime = ScratchServer(host.config).runtime
-    wire.wait_until(runtime.exists, 10, "the rehearsal has begun")
+    wire.wait_until(runtime.exists, 60, "a rehearsal has begun")
     assert host.end_agent_process() == 0
     assert remains(host) == []
-    asking.join(10)
+    asking.join(60)
     # The agent may be gone before its last answer is; whoever asked can ask the next one.
-    assert ends in (["4 seen"], ["agent.hung_up"])
+    assert set(ends[:-1]) <= {"4 seen"}
+    assert ends[-1] in {"agent.hung_up", "agent.unreachable"}
 
 
 def test_the_key_and_the_files_are_for_root_alone(
