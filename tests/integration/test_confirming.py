@@ -97,24 +97,24 @@ def assert_taken_back(host: MailHost, before: Picture, code: str) -> None:
 
 def test_not_confirmed_the_agent_alone_takes_it_back(host: MailHost) -> None:
     before, wanted = picture(host), both_changed(host)
-    report = put_on_trial(host, 3, wanted=wanted)
+    report = put_on_trial(host, 8, wanted=wanted)
     assert report.outcome is Outcome.SUCCEEDED
     assert host.leaf("imaps") == host.leaf("submissions") == wanted.default_certificate
     assert not host.is_open("pop3")
-    wire.wait_until(lambda: not has_trial(host), 30, "the agent takes it back")
+    wire.wait_until(lambda: not has_trial(host), 60, "the agent takes it back")
     assert_taken_back(host, before, "confirm.expired")
     assert refused(host, "confirm") == "confirm.too_late"
 
 
 def test_confirmed_it_stays_beyond_the_deadline_and_beyond_a_restart(host: MailHost) -> None:
-    put_on_trial(host, 4)
+    put_on_trial(host, 6)
     host.client.confirm("trial")
     host.client.confirm("trial")
     after = picture(host)
     host.end_agent_process(signal.SIGKILL)
     host.start_agent_process()
     # Longer than the deadline was away.
-    looked_until = time.monotonic() + 5
+    looked_until = time.monotonic() + 7
     while time.monotonic() < looked_until:
         assert picture(host) == after
     assert refused(host, "take_back") == "confirm.kept"
@@ -122,12 +122,12 @@ def test_confirmed_it_stays_beyond_the_deadline_and_beyond_a_restart(host: MailH
 
 def test_the_agent_killed_meanwhile_keeps_the_time(host: MailHost) -> None:
     before = picture(host)
-    put_on_trial(host, 6)
+    put_on_trial(host, 15)
     host.end_agent_process(signal.SIGKILL)
     host.start_agent_process()
     assert host.client.standing("trial").seconds_left is not None
     assert picture(host) != before
-    wire.wait_until(lambda: not has_trial(host), 30, "the next agent takes it back")
+    wire.wait_until(lambda: not has_trial(host), 60, "the next agent takes it back")
     assert_taken_back(host, before, "confirm.expired")
 
 

@@ -22,16 +22,20 @@ from typing import Any
 import psutil
 import pytest
 
+from mailadmin.demo import stack
 from mailadmin.demo.authority.ports import find_free_port
 from mailadmin.demo.password import load_or_create_password
 from mailadmin.demo.programs import list_session
+from mailadmin.demo.readiness import answers_http
 from mailadmin.sandbox import paths
 from tests.integration import mail_clients
+from tests.stacks import wait_until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
 _START_LIMIT = 90.0  # seconds, on a busy machine
-_END_LIMIT = 5.0  # seconds, as promised
+_END_LIMIT = 15.0  # seconds, on a busy machine
+_PROMISED_END = 5.0  # seconds, on one of its own
 
 
 @dataclass
@@ -78,7 +82,7 @@ class RunningDemo:
         """Send a signal, wait for the end, and return the seconds it took."""
         began = time.monotonic()
         self.supervisor.send_signal(number)
-        self.supervisor.communicate(timeout=30)
+        self.supervisor.communicate(timeout=60)
         return time.monotonic() - began
 
 
@@ -125,7 +129,7 @@ def run_reset(var: Path, expected_code: int) -> str:
         env={**os.environ, "MAILADMIN_VAR": str(var)},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=60,
     )
     assert done.returncode == expected_code
     return done.stdout + done.stderr
@@ -135,7 +139,7 @@ def log_in(card: dict[str, Any]) -> str:
     """Log in as a browser would and return the page that follows."""
     jar = http.cookiejar.CookieJar()
     browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
-    page = browser.open(card["url"], timeout=10)
+    page = browser.open(card["url"], timeout=60)
     form = page.read().decode()
     token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', form)
     assert token is not None
@@ -144,7 +148,7 @@ def log_in(card: dict[str, Any]) -> str:
         "login": card["username"],
         "password": card["password"],
     }
-    answer = browser.open(page.url, urllib.parse.urlencode(fields).encode(), timeout=10)
+    answer = browser.open(page.url, urllib.parse.urlencode(fields).encode(), timeout=60)
     assert "login" not in answer.url
     return str(answer.read().decode())
 
@@ -172,6 +176,7 @@ def test_the_demo_starts_serves_and_ends(start_demo: StartDemo) -> None:
     took = demo.end(signal.SIGINT)
 
     assert took < _END_LIMIT
+    assert stack._WORKING_PATIENCE + stack._SERVING_PATIENCE < _PROMISED_END - 1
     assert demo.supervisor.returncode == 0
     assert not demo.card.exists()
     assert not demo.find_processes()
@@ -185,7 +190,7 @@ def test_the_demo_starts_serves_and_ends(start_demo: StartDemo) -> None:
     assert {**second_card, "pid": 0} == {**card, "pid": 0}
     assert log_in(second_card)
     # Five seconds on a machine of its own; the tests share theirs.
-    assert second_start < 10
+    assert second_start < 30
 
     # Ctrl-C, and again while it ends.
     again.supervisor.send_signal(signal.SIGINT)
@@ -201,9 +206,7 @@ def test_the_demo_starts_serves_and_ends(start_demo: StartDemo) -> None:
 
 def test_ctrl_c_during_the_start_ends_it(start_demo: StartDemo) -> None:
     demo = start_demo()
-    deadline = time.monotonic() + 20
-    while not (demo.var / "mail" / "sandbox.json").exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until((demo.var / "mail" / "sandbox.json").exists, what="the start to be under way")
     demo.end(signal.SIGINT)
     assert demo.supervisor.returncode == 0
     assert not demo.find_processes()
@@ -215,15 +218,12 @@ def test_what_dies_is_started_again(shared: RunningDemo) -> None:
         if "gunicorn" in " ".join(process.cmdline()) and process.ppid() == shared.supervisor.pid:
             process.kill()
 
-    deadline = time.monotonic() + 30
-    page = ""
-    while not page and time.monotonic() < deadline:
-        try:
-            page = log_in(card)
-        except OSError:
-            time.sleep(0.1)
-    assert page
-    assert "web was started again" in shared.log.read_text()
+    # First this: what the dead one had started may answer for another moment.
+    wait_until(
+        lambda: "web was started again" in shared.log.read_text(), what="web to be started again"
+    )
+    wait_until(lambda: answers_http(card["url"]), what="web to answer")
+    assert log_in(card)
 
 
 def test_the_state_of_a_running_demo_is_not_removed(shared: RunningDemo) -> None:
@@ -233,7 +233,7 @@ def test_the_state_of_a_running_demo_is_not_removed(shared: RunningDemo) -> None
 
 def test_a_running_demo_is_not_started_twice(shared: RunningDemo, start_demo: StartDemo) -> None:
     second = start_demo(shared.var)
-    words, _ = second.supervisor.communicate(timeout=30)
+    words, _ = second.supervisor.communicate(timeout=60)
     assert second.supervisor.returncode == 1
     assert f"runs already (process {shared.supervisor.pid})" in words
     assert len(words.strip().splitlines()) == 1
@@ -256,7 +256,7 @@ def test_a_taken_port_is_named_with_its_holder(start_demo: StartDemo) -> None:
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
         demo = start_demo(port=port)
-        words, _ = demo.supervisor.communicate(timeout=30)
+        words, _ = demo.supervisor.communicate(timeout=60)
     assert demo.supervisor.returncode == 1
     assert f"Port {port} on 127.0.0.1 is taken by" in words
     assert f"(process {os.getpid()})" in words
@@ -264,12 +264,20 @@ def test_a_taken_port_is_named_with_its_holder(start_demo: StartDemo) -> None:
     assert len(words.strip().splitlines()) == 1
 
 
+def is_readable_by_others(path: Path) -> bool:
+    return path.is_file() and bool(path.stat().st_mode & 0o077)
+
+
 def test_secrets_are_kept_from_other_users(shared: RunningDemo) -> None:
     card = shared.wait_for_card()
     secrets = [card["password"].encode(), card["mailbox"]["password"].encode()]
     for path in shared.var.rglob("*"):
-        if path.is_file() and path.stat().st_mode & 0o077:
-            content = path.read_bytes()
+        try:
+            content = path.read_bytes() if is_readable_by_others(path) else b""
+        except FileNotFoundError:
+            # Replaced meanwhile, by a program that goes on.
+            continue
+        else:
             assert not any(secret in content for secret in secrets), path
     assert not any(secret in shared.log.read_bytes() for secret in secrets)
 
@@ -284,10 +292,7 @@ def test_two_demos_run_side_by_side_and_a_killed_one_takes_its_programs_along(
     assert log_in(two)
 
     second.end(signal.SIGKILL)
-    deadline = time.monotonic() + 15
-    while second.find_processes() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not second.find_processes()
+    wait_until(lambda: not second.find_processes(), what="its programs to end")
     assert log_in(one)
 
 
@@ -304,14 +309,11 @@ def test_a_session_lists_what_a_program_started() -> None:
         ["/bin/sh", "-c", "sleep 60 & sleep 60 & wait"], start_new_session=True
     )
     try:
-        deadline = time.monotonic() + 10
-        while len(list_session(shell.pid)) < 3 and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert len(list_session(shell.pid)) == 3
+        wait_until(lambda: len(list_session(shell.pid)) == 3, what="both to be started")
     finally:
         members = list_session(shell.pid)
         for process in members:
             process.kill()
         shell.wait()
-        psutil.wait_procs(members, timeout=10)
+        psutil.wait_procs(members, timeout=60)
     assert not list_session(shell.pid)

@@ -62,14 +62,14 @@ def test_an_apply_costs_nobody_anything(busy_host: tuple[MailHost, list[str]]) -
     for state in certificates(host.base):
         begun = time.monotonic()
         host.apply(state)
-        traffic.pass_time(begun + APART)
+        traffic.pass_time(begun + APART, at_least=CLIENTS + 1)
     assert host.count_reloads()[1] == reloads
     cut_before_ports = list(traffic.tally.cut_logins)
     # Others' ports, in turn of either daemon.
     for services in (("pop3",), ("smtp",), (), ("smtp", "pop3")):
         begun = time.monotonic()
         host.apply(with_open(host.base, *services, is_open=False))
-        traffic.pass_time(begun + APART)
+        traffic.pass_time(begun + APART, at_least=CLIENTS + 1)
     tally = traffic.stop()
 
     assert tally.smtp_faults == []

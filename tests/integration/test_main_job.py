@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import imaplib
 import json
@@ -71,7 +72,7 @@ def _served(panel: RunningStack, service: str, name: str | None = None) -> str:
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     address = (panel.sandbox.settings.address, panel.sandbox.settings.ports[service])
     with (
-        socket.create_connection(address, timeout=10) as plain,
+        socket.create_connection(address, timeout=60) as plain,
         context.wrap_socket(plain, server_hostname=name) as secured,
     ):
         return hashlib.sha256(secured.getpeercert(binary_form=True) or b"").hexdigest()
@@ -263,7 +264,8 @@ def test_an_agent_killed_in_mid_deployment_leaves_the_old_state_or_the_new(
     assert panel.manage("listener", "sieve", "--disable").returncode == 0
     command = panel.start_command("apply", "--wait")
     journal = panel.stack.var / "agent" / "state" / "journal.json"
-    wait_until(journal.exists, what="the journal")
+    # It is there for two seconds only; whoever sees it too late finds the new state.
+    wait_until(lambda: journal.exists() or command.poll() is not None, what="the journal")
     agent = panel.stack.programs["agent"]
     assert agent.pid is not None
     os.kill(agent.pid, signal.SIGKILL)
@@ -282,8 +284,9 @@ def test_an_agent_killed_in_mid_deployment_leaves_the_old_state_or_the_new(
 def test_the_log_and_the_queue_hold_no_key(panel: RunningStack) -> None:
     assert "PRIVATE KEY" not in panel.log()
     for path in (panel.stack.var / "redis").rglob("*"):
-        if path.is_file():
-            assert b"PRIVATE KEY" not in path.read_bytes()
+        # Redis writes its files anew, by a rename.
+        with contextlib.suppress(FileNotFoundError):
+            assert not path.is_file() or b"PRIVATE KEY" not in path.read_bytes()
     database = (panel.stack.var / "db.sqlite3").read_bytes()
     assert b"PRIVATE KEY" not in database
 

@@ -189,6 +189,7 @@ class Traffic:
         self._context.check_hostname = False
         self._mailboxes = mailboxes
         self._pause = pause
+        self._passed = 0
         self._sending_ends = threading.Event()
         self._reading_ends = threading.Event()
         self._ready = threading.Barrier(len(mailboxes) + 1)
@@ -210,9 +211,18 @@ class Traffic:
         for thread in self._writers:
             thread.start()
 
-    def pass_time(self, until: float) -> None:
-        """Let the clients go on until this moment (monotonic seconds)."""
+    def pass_time(self, until: float, *, at_least: int = 0) -> None:
+        """Let the clients go on until this moment (monotonic seconds), and until they have sent so
+        many messages since the last time: a busy machine lets them do it slowly.
+        """
         self._sending_ends.wait(max(0.0, until - time.monotonic()))
+        wanted, given_up_at = self._passed + at_least, time.monotonic() + _ANSWER
+        tally = self.tally
+        while len(tally.sent) < wanted and not tally.smtp_faults:
+            if time.monotonic() > given_up_at:
+                break
+            time.sleep(0.05)
+        self._passed = len(tally.sent)
 
     def stop(self, drain: float = 60.0) -> Tally:
         """End sending, wait (seconds) until all is delivered, end reading; returns the tally."""
