@@ -13,7 +13,7 @@ from mailadmin.issuance.challenges import record_name, txt_value
 from mailadmin.pki.keys import KeyKind, generate_key, private_key_to_pem
 from tests.authorities import RunningAuthority
 
-PATIENCE = 20.0  # seconds
+PATIENCE = 60.0  # seconds
 
 
 def draw_key_pem(kind: KeyKind = KeyKind.ECDSA_P256) -> str:

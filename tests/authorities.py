@@ -97,7 +97,11 @@ def _serving() -> Iterator[ChallengeWeb]:
         def log_message(self, *_args: object) -> None:
             """Say nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+    class Server(ThreadingHTTPServer):
+        # An authority looks at all names of an order at once.
+        request_queue_size = 128
+
+    with Server(("127.0.0.1", 0), Answer) as server:
         web = ChallengeWeb(server.server_address[1])
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         try:

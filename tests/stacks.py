@@ -100,7 +100,7 @@ def run_stack() -> Iterator[RunningStack]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def wait_until(is_true: Callable[[], bool], *, what: str, seconds: float = 30) -> None:
+def wait_until(is_true: Callable[[], bool], *, what: str, seconds: float = 60) -> None:
     """Return as soon as the condition holds; fail with ``what`` if it does not in time."""
     deadline = time.monotonic() + seconds
     while not is_true():

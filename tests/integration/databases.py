@@ -285,4 +285,4 @@ def _rusher(environment: Mapping[str, str]) -> Iterator[subprocess.Popen[str]]:
     try:
         yield process
     finally:
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)

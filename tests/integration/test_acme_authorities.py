@@ -44,7 +44,7 @@ from tests.factories import make_actor
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.django_db(transaction=True),
-    pytest.mark.timeout(60),
+    pytest.mark.timeout(240),
     pytest.mark.xdist_group("acme-orders"),
 ]
 

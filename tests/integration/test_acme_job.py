@@ -37,7 +37,7 @@ def _served(panel: RunningStack, service: str, name: str | None = None) -> str:
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     address = (panel.sandbox.settings.address, panel.sandbox.settings.ports[service])
     with (
-        socket.create_connection(address, timeout=10) as plain,
+        socket.create_connection(address, timeout=60) as plain,
         context.wrap_socket(plain, server_hostname=name) as secured,
     ):
         return hashlib.sha256(secured.getpeercert(binary_form=True) or b"").hexdigest()

@@ -41,7 +41,7 @@ from tests.states import make_material
 pytestmark = [
     pytest.mark.integration,
     pytest.mark.django_db(transaction=True),
-    pytest.mark.timeout(90),
+    pytest.mark.timeout(240),
     pytest.mark.xdist_group("acme-orders"),
 ]
 

@@ -48,7 +48,7 @@ def ask(host: MailHost, path: str = f"/.well-known/acme-challenge/{TOKEN}") -> b
     """Return what is answered, or the status if it is an error."""
     url = f"http://{host.address}:{host.config.http01.port}{path}"
     try:
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=60) as answer:
             return bytes(answer.read())
     except urllib.error.HTTPError as error:
         return error.code

@@ -142,7 +142,7 @@ def test_mail_without_login_is_answered_with_530(host: MailHost, service: str) -
 
 
 def test_587_wants_tls_before_anything_else(host: MailHost) -> None:
-    with smtplib.SMTP(host.address, host.port("submission"), timeout=10) as client:
+    with smtplib.SMTP(host.address, host.port("submission"), timeout=60) as client:
         client.ehlo()
         assert "auth" not in client.esmtp_features
         code, words = client.mail("someone@example.org")
@@ -164,7 +164,7 @@ def test_port_25_takes_mail_for_the_mailbox_and_relays_none(
     host: MailHost, is_encrypted: bool
 ) -> None:
     subject = f"port 25, encrypted: {is_encrypted}"
-    with smtplib.SMTP(host.address, host.port("smtp"), timeout=10) as client:
+    with smtplib.SMTP(host.address, host.port("smtp"), timeout=60) as client:
         if is_encrypted:
             context = mail_clients.trust(host.certificate)
             context.check_hostname = False
@@ -192,7 +192,7 @@ def capabilities(host: MailHost, service: str) -> str:
         "sieve": "CAPABILITY",
     }[service]
     if service == "pop3":
-        with socket.create_connection((host.address, host.port(service)), timeout=10) as raw:
+        with socket.create_connection((host.address, host.port(service)), timeout=60) as raw:
             talk = raw.makefile("rw", newline="\r\n")
             heard = talk.readline()
             talk.write(f"{question}\n")

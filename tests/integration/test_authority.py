@@ -28,7 +28,7 @@ pytestmark = pytest.mark.integration
 def read_directory(pebble: Pebble) -> dict[str, Any]:
     trust = ssl.create_default_context(cadata=pebble.root_pem)
     address = pebble.directory_url
-    with urllib.request.urlopen(address, timeout=5, context=trust) as answer:  # noqa: S310 - https
+    with urllib.request.urlopen(address, timeout=60, context=trust) as answer:  # noqa: S310 - https
         found: dict[str, Any] = json.load(answer)
         return found
 
@@ -92,7 +92,7 @@ def test_its_dns_answers_what_it_is_told(tmp_path: Path) -> None:
 
     def ask(name: str, kind: str) -> tuple[str, list[str]]:
         question = dns.message.make_query(name, kind)
-        answer = dns.query.udp(question, "127.0.0.1", port=told.port, timeout=5)
+        answer = dns.query.udp(question, "127.0.0.1", port=told.port, timeout=60)
         found = [record.to_text() for rrset in answer.answer for record in rrset]
         return dns.rcode.to_text(answer.rcode()), found
 

@@ -44,7 +44,7 @@ def test_real_sessions_are_counted_and_those_open_are_seen(host: MailHost) -> No
     def is_counted() -> bool:
         return wanted.items() <= counted().items()
 
-    wire.wait_until(is_counted, 20, "the logs tell of every session")
+    wire.wait_until(is_counted, 60, "the logs tell of every session")
     found = host.client.usage(30, lambda _: None)
     assert {item.service for item in found.live if item.user == user} >= {"imap", "imaps"}
     assert found.problems == ()

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 _STARTTLS = {"smtp": "smtp", "submission": "smtp", "imap": "imap", "pop3": "pop3", "sieve": "sieve"}
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----\n", re.DOTALL)
-_LIMIT = 10.0  # seconds for one conversation
+_LIMIT = 30.0  # seconds for one conversation, on a busy machine
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def _hear(connection: socket.socket, end: str) -> str:
             return heard
 
 
-def wait_until(condition: Callable[[], bool], limit: float = 10.0, what: str = "") -> None:
+def wait_until(condition: Callable[[], bool], limit: float = 60.0, what: str = "") -> None:
     """Look again until the condition holds; fail when it does not in ``limit`` seconds."""
     deadline = time.monotonic() + limit
     while not condition():

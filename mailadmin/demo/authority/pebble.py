@@ -74,7 +74,7 @@ class Pebble:
     def issuing_root_pem(self, number: int = 0) -> str:
         """Return the root that certificates lead to, of this run; others with alternate roots."""
         address = f"https://{LOOPBACK}:{self._ports['management']}/roots/{number}"
-        return self._fetch(address, 5.0).decode("ascii")
+        return self._fetch(address, 30.0).decode("ascii")
 
     def _configuration(self) -> dict[str, object]:
         return {
