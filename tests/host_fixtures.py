@@ -9,6 +9,7 @@ sections that we read).
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tomllib
@@ -125,6 +126,8 @@ def set_up_host(name: str, root: Path) -> HostFixture:
         if path.is_file():
             path.write_text(path.read_text().replace("@ROOT@", str(root)))
     about = tomllib.loads((root / "host.toml").read_text())
+    for name in about.get("linked", ()):
+        _keep_elsewhere(root, root / name)
     materials = {
         label: _write_material(root, label, values)
         for label, values in about["certificates"].items()
@@ -137,6 +140,14 @@ def set_up_host(name: str, root: Path) -> HostFixture:
         host.dovecot = RecordedDovecot(host.dovecot.paths, numbers)
     host.store.prepare()
     return HostFixture(root, about, materials, host)
+
+
+def _keep_elsewhere(root: Path, path: Path) -> None:
+    """Leave only a link where the file was, as people do who keep /etc under version control."""
+    kept = root / "kept" / path.relative_to(root)
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    path.rename(kept)
+    path.symlink_to(os.path.relpath(kept, path.parent))
 
 
 def _write_material(root: Path, label: str, values: dict[str, Any]) -> Material:
