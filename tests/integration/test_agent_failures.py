@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -14,8 +15,8 @@ import psutil
 import pytest
 
 from mailadmin.agent import probe, proving, recovering
+from mailadmin.agent.host import Found, Rendered, programs
 from mailadmin.agent.host import dovecot as dovecot_host
-from mailadmin.agent.host import programs
 from mailadmin.agent.host.store import Journal
 from mailadmin.agent.protocol import AgentError, ApplyReport, Outcome
 from mailadmin.mailconf import dovecot
@@ -390,6 +391,45 @@ def test_a_reload_that_does_not_return_once_is_given_up_and_taken_back(
     assert (report.outcome, reason_of(report).code) == (Outcome.ROLLED_BACK, "program.timeout")
     assert not host.has_journal
     assert (host.files(), host.leaves()) == (files, leaves)
+
+
+def spoil_smtpd(host: MailHost) -> None:
+    """Make each smtpd die of a setting of its own, at its first client."""
+    services = re.compile(r"^([^#\s]\S*\s+inet\s.*\ssmtpd)$", re.MULTILINE)
+    spoiled = services.sub(r"\1\n  -o line_length_limit=many", host.master_cf.read_text())
+    host.edit(host.master_cf, spoiled)
+
+
+def spoil_imap_login(host: MailHost) -> None:
+    """Give each login process too little memory to begin."""
+    limit = "service imap-login {\n  vsz_limit = 4M\n}\n"
+    host.edit(host.dropin, host.dropin.read_text() + limit)
+
+
+@pytest.mark.parametrize("spoil", [spoil_smtpd, spoil_imap_login])
+@pytest.mark.usefixtures("unchanged")
+def test_a_daemon_that_crashes_at_its_first_connection_gets_its_old_files_back(
+    host: MailHost, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[MailHost], None]
+) -> None:
+    """No parser finds it: the daemon takes the reload, and dies when somebody comes."""
+    put_files = host.agent.host.put_files
+
+    def put_and_spoil(found: Found, rendered: Rendered) -> None:
+        put_files(found, rendered)
+        spoil(host)
+
+    monkeypatch.setattr(host.agent.host, "put_files", put_and_spoil)
+    monkeypatch.setattr(proving, "_PATIENCE", 4.0)
+    both = with_open(renewed(host.base), "pop3", "submission", is_open=False)
+    report = host.apply(both, Outcome.ROLLED_BACK)
+    assert reason_of(report).code.startswith("probe.")
+    assert report.steps[-1].code == "proved_as_before"
+    logs = (host.sandbox.postfix_log, host.sandbox.dovecot_log)
+    words = "".join(log.read_text(errors="replace") for log in logs)
+    assert ("line_length_limit = many" if spoil is spoil_smtpd else "startup failed") in words
+    subject = f"after {spoil.__name__}"
+    mail_clients.submit(host, subject)
+    mail_clients.wait_for_subject(host, subject)
 
 
 @pytest.mark.parametrize("service", ["submission", "pop3s"])
